@@ -1,0 +1,9 @@
+from ntk_explorer.architectures import ARCHITECTURES as ARCHITECTURES
+from ntk_explorer.architectures import ArchitectureConfig as ArchitectureConfig
+from ntk_explorer.architectures import Network as Network
+from ntk_explorer.architectures import build as build
+from ntk_explorer.datasets import DATASETS as DATASETS
+from ntk_explorer.datasets import load_dataset as load_dataset
+from ntk_explorer.kernels import KERNELS as KERNELS
+from ntk_explorer.sweeps.plan import SweepPlan as SweepPlan
+from ntk_explorer.sweeps.plan import plan_sweep as plan_sweep

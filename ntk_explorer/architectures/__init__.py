@@ -1,0 +1,54 @@
+"""Networks to look at: each module beside this one registers an architecture with its configuration.
+
+These modules import jax only inside the functions that build, so that menus, links and the command line
+can read and check configurations without it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from pydantic import ValidationError
+
+from ntk_explorer.architectures._base import ArchitectureConfig, Network
+from ntk_explorer.errors import explain_validation
+from ntk_explorer.registry import Registry
+
+ARCHITECTURES = Registry("architecture", __name__)
+
+__all__ = ["ARCHITECTURES", "ArchitectureConfig", "Network", "build", "configure"]
+
+
+def configure(architecture: str, **options) -> ArchitectureConfig:
+    """The checked configuration of one architecture; InvalidInput or UnknownName says what is wrong."""
+    try:
+        return ARCHITECTURES[architecture].config(architecture=architecture, **options)
+    except ValidationError as error:
+        raise explain_validation(error) from None
+
+
+def build(architecture: str | ArchitectureConfig, **options) -> Network:
+    """Build a network from an architecture's name and options, or from its configuration.
+
+    Equal configurations return the same object, so that functions compiled for it are found again.
+
+    Args:
+        architecture: a name of ``ARCHITECTURES`` or a configuration.
+        **options: fields of that architecture's configuration, for instance ``width=512``,
+            ``inputs=(64,)``, ``outputs=10``.
+
+    Returns:
+        A :class:`Network` with ``init(key) -> params`` and ``apply(params, x[n, ...]) -> [n, c]``.
+
+    Raises:
+        UnknownName: no such architecture.
+        InvalidInput: an option is unknown, out of bounds, or does not fit the input shape.
+    """
+    if isinstance(architecture, str):
+        return _built(configure(architecture, **options))
+    return _built(architecture.replace(**options) if options else architecture)
+
+
+@lru_cache(maxsize=256)
+def _built(config: ArchitectureConfig) -> Network:
+    return ARCHITECTURES[config.architecture](config)

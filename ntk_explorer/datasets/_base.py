@@ -1,0 +1,66 @@
+"""What a data set is before (RawData) and after (LabelledData) a subset has been drawn from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class DataConfig(BaseModel):
+    """Which examples: hashable, and the one door for links, YAML, CLI and notebooks."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field("digits", description="data set")
+    n: int = Field(100, ge=2, le=100_000, description="number of examples")
+    classes: int | None = Field(None, ge=2, le=1000, description="use only the first classes (None: all)")
+    seed: int = Field(0, ge=0, lt=2**32, description="seed of the subset, or of a toy's draw")
+    path: str | None = Field(None, description="file, for data sets that are read from one")
+
+
+@dataclass(frozen=True, eq=False)
+class RawData:
+    """All examples of a source, as its loader returns them.
+
+    ``x`` [N, *shape] float64, not yet standardised; ``y`` [N] integer labels 0..c-1 (classification) or
+    [N, c] float targets (regression). ``image`` says whether ``shape`` is (height, width, channels).
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    class_names: tuple[str, ...] = ()
+    image: bool = False
+    task: Literal["classification", "regression"] = "classification"
+    standardise: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledData:
+    """A seeded, class-balanced subset, sorted by nothing: rows are in the order they were drawn.
+
+    ``x`` [n, *shape] standardised inputs; ``y`` [n] integer labels, or [n, c] regression targets;
+    ``targets`` [n, c] one-hot labels, or the regression targets; ``ids`` [n] rows in the source;
+    ``images`` [n, height, width, channels] raw values for display, or None.
+    """
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    targets: np.ndarray
+    ids: np.ndarray
+    class_names: tuple[str, ...]
+    images: np.ndarray | None
+    task: Literal["classification", "regression"]
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return self.x.shape[1:]
+
+    @property
+    def outputs(self) -> int:
+        """Number of network outputs: classes, or regression targets."""
+        return self.targets.shape[1]

@@ -1,0 +1,113 @@
+"""What a width sweep computes, as one checked and hashable configuration."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
+
+from ntk_explorer.architectures import ArchitectureConfig, configure
+from ntk_explorer.datasets import DATASETS, DataConfig
+from ntk_explorer.errors import InvalidInput, explain_validation
+from ntk_explorer.kernels import KERNELS
+
+# A sweep varies the width and takes the shapes from the data: these fields of an architecture are not its options.
+DERIVED = ("inputs", "outputs", "width")
+
+
+class SweepPlan(BaseModel):
+    """Kernels against the eNTK, for every width and every seed, on one data set.
+
+    The plan is the door for links, YAML files, the command line and notebooks alike; it holds no shape
+    that the data decide, so that equal sweeps have equal plans.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = 1
+    data: DataConfig = Field(default_factory=DataConfig)
+    network: SerializeAsAny[ArchitectureConfig] = Field(default_factory=lambda: configure("mlp"))
+    widths: tuple[int, ...] = Field((), description="hidden widths (empty: the architecture's own)")
+    seeds: int = Field(5, ge=1, le=64, description="number of initialisations per width")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed from which all initialisations are drawn")
+    kernels: tuple[str, ...] = Field(("pntk", "trntk", "single_logit"), description="kernels compared with the eNTK")
+    dtype: Literal["float64", "float32"] = Field("float64", description="precision of parameters and kernels")
+
+    @field_validator("data", mode="after")
+    @classmethod
+    def _known_data(cls, value: DataConfig) -> DataConfig:
+        _ = DATASETS[value.name]
+        return value
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _known_architecture(cls, value: Any) -> Any:
+        if isinstance(value, ArchitectureConfig):
+            value = value.model_dump()
+        if isinstance(value, str):
+            value = {"architecture": value}
+        options = {name: option for name, option in dict(value).items() if name not in DERIVED}
+        return configure(**options)
+
+    @field_validator("widths", mode="before")
+    @classmethod
+    def _widths(cls, value: Any) -> Any:
+        widths = tuple(value) if isinstance(value, (list, tuple)) else value
+        if isinstance(widths, tuple):
+            wrong = [w for w in widths if not (isinstance(w, int) and not isinstance(w, bool) and 1 <= w <= 65536)]
+            if wrong:
+                raise InvalidInput(f"Width {wrong[0]!r} is not a whole number between 1 and 65536", "Use e.g. 32,128,512.")
+            widths = tuple(sorted(set(widths)))
+        return widths
+
+    @field_validator("kernels", mode="after")
+    @classmethod
+    def _known_kernels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if "per-output" in KERNELS[name].tags:
+                raise InvalidInput(f"{name!r} is the kernel that the others are compared with", "Leave it out.")
+        if not value:
+            raise InvalidInput("No kernel to compare with the eNTK", "Choose at least one, for instance pntk.")
+        return tuple(dict.fromkeys(value))
+
+    @model_validator(mode="after")
+    def _default_widths(self) -> Self:
+        if not self.widths:
+            object.__setattr__(self, "widths", type(self.network).default_widths)
+        return self
+
+    @property
+    def cells(self) -> list[tuple[int, int]]:
+        """All (width, seed index) pairs, seed by seed, so that a first whole curve appears early."""
+        return [(width, index) for index in range(self.seeds) for width in self.widths]
+
+
+def plan_sweep(
+    data: str | dict | DataConfig = "digits",
+    network: str | dict | ArchitectureConfig = "mlp",
+    **options,
+) -> SweepPlan:
+    """Check and complete the configuration of a width sweep.
+
+    Args:
+        data: a data set's name, or the fields of :class:`DataConfig` (name, n, classes, seed, path).
+        network: an architecture's name, or the fields of its configuration.
+        **options: other fields of :class:`SweepPlan`: widths, seeds, seed, kernels, dtype.
+
+    Returns:
+        The plan, frozen and hashable.
+
+    Raises:
+        UnknownName: a data set, architecture or kernel that no registry holds.
+        InvalidInput: any other value out of bounds.
+
+    Example:
+        >>> plan_sweep(widths=[128, 32], seeds=2).cells
+        [(32, 0), (128, 0), (32, 1), (128, 1)]
+    """
+    if isinstance(data, str):
+        data = {"name": data}
+    try:
+        return SweepPlan(data=data, network=network, **options)  # pyright: ignore[reportArgumentType]
+    except ValidationError as error:
+        raise explain_validation(error) from None
