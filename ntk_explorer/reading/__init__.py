@@ -1,0 +1,1 @@
+"""Reading a network's program: how each parameter meets the data, without ever forming a Jacobian."""

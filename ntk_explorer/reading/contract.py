@@ -1,0 +1,55 @@
+"""From factors to Gram blocks.
+
+Shapes: inputs A [n s p], sensitivities G [n k s o], gradients [n k q]. The share of one parameter in the
+kernel between cotangents k and l is
+
+    factored      Σ_{s,t} (A_ns · A'_mt) (G_nks · G'_mlt)       about s²(p + o) operations per pair
+    materialised  vec(Σ_s A_ns ⊗ G_nks) · vec(Σ_t A'_mt ⊗ G'_mlt)        p·o operations per pair
+
+and the two are equal. With ``paired`` cotangents only k = l is wanted, summed.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from ntk_explorer.reading.taps import Factors, Gradients
+
+
+def factored_is_cheaper(factors_shape: tuple[int, int, int], k: int, n: int, m: int, *, paired: bool) -> bool:
+    """Whether the factored contraction of a site (s, p, o) takes fewer multiplications than the materialised one."""
+    s, p, o = factors_shape
+    pairs = k if paired else k * k
+    factored = n * m * s * s * (p + pairs * (o + 1))
+    materialised = (n + m) * k * s * p * o + n * m * pairs * p * o
+    return factored <= materialised
+
+
+def materialise(factors: Factors) -> Gradients:
+    """Form the per-example gradients [n k p·o] of one site."""
+    values = jnp.einsum("nsp,nkso->nkpo", *factors)
+    return Gradients(values.reshape(*values.shape[:2], -1))
+
+
+def gram(left: Factors | Gradients, right: Factors | Gradients, *, paired: bool) -> jax.Array:
+    """One parameter's share of the kernel: [n m k l], or [n m] summed over equal cotangents when ``paired``."""
+    if isinstance(left, Gradients):
+        return jnp.einsum("nkq,mkq->nm" if paired else "nkq,mlq->nmkl", left.values, right.values)
+    one_position = left.inputs.shape[1] == 1
+    if one_position:
+        return _gram_dense(left, right, paired=paired)
+    inputs = jnp.einsum("nsp,mtp->nmst", left.inputs, right.inputs)
+    if paired:
+        return jnp.sum(inputs * jnp.einsum("nkso,mkto->nmst", left.sensitivities, right.sensitivities), axis=(2, 3))
+    outputs = jnp.einsum("nkso,mlto->nmklst", left.sensitivities, right.sensitivities)
+    return jnp.einsum("nmst,nmklst->nmkl", inputs, outputs)
+
+
+def _gram_dense(left, right, *, paired):
+    """With a single position the kernel is an entrywise product of two Gram matrices."""
+    inputs = left.inputs[:, 0] @ right.inputs[:, 0].T
+    g, h = left.sensitivities[:, :, 0], right.sensitivities[:, :, 0]
+    if paired:
+        return inputs * jnp.einsum("nko,mko->nm", g, h)
+    return inputs[:, :, None, None] * jnp.einsum("nko,mlo->nmkl", g, h)
