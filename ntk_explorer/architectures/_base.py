@@ -6,23 +6,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, Field, PositiveInt, ValidationError, model_validator
 
-from ntk_explorer.errors import explain_validation
+from ntk_explorer.errors import InvalidInput, explain_validation
 
 Activation = Literal["relu", "gelu", "erf", "tanh", "sigmoid", "silu", "softplus", "leaky_relu", "identity"]
 
 
-class ArchitectureConfig(BaseModel):
+class ArchitectureConfig(BaseModel, frozen=True, extra="forbid"):
     """Options shared by all architectures; hashable, and the one door for links, YAML, CLI and notebooks.
 
     ``inputs`` and ``outputs`` are the shape of one example and the number of outputs. Weights of a layer
     with fan-in p have variance ``weight_variance / p`` (the readout ``readout_variance / p``), biases
     ``bias_variance``. In the standard parameterisation the draw itself has that variance; in the NTK
-    parameterisation the draw is N(0, 1) and the factor multiplies it in the forward pass.
+    parameterisation the draw is N(0, 1) and the square root of the variance multiplies it in the forward pass
+    (so a bias there needs ``bias_variance > 0``).
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     default_widths: ClassVar[tuple[int, ...]] = (32, 64, 128, 256, 512, 1024)
 
     architecture: str
@@ -37,6 +37,19 @@ class ArchitectureConfig(BaseModel):
     weight_variance: float = Field(2.0, gt=0, le=100, description="variance of hidden weights times fan-in")
     readout_variance: float = Field(1.0, gt=0, le=100, description="variance of readout weights times fan-in")
     bias_variance: float = Field(0.0, ge=0, le=100, description="variance of biases at initialisation")
+
+    @model_validator(mode="after")
+    def _living_bias(self) -> Self:
+        if self.bias and self.parameterization == "ntk" and self.bias_variance == 0:
+            raise InvalidInput(
+                "bias_variance = 0 multiplies every bias by 0 in the NTK parameterisation, so none could learn",
+                "Set bias_variance, for instance to 0.1, or bias=False, or the standard parameterisation.",
+            )
+        return self
+
+    def accepts(self, shape: tuple[int, ...]) -> bool:
+        """Whether examples of this shape fit the network."""
+        return tuple(shape) == self.inputs
 
     def replace(self, **changes) -> Self:
         """A copy with some fields changed, checked again (pydantic's own copy does not check)."""

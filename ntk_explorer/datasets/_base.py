@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 
-class DataConfig(BaseModel):
+class DataConfig(BaseModel, frozen=True, extra="forbid"):
     """Which examples: hashable, and the one door for links, YAML, CLI and notebooks."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field("digits", description="data set")
     n: int = Field(100, ge=2, le=100_000, description="number of examples")
@@ -27,6 +26,7 @@ class RawData:
 
     ``x`` [N, *shape] float64, not yet standardised; ``y`` [N] integer labels 0..c-1 (classification) or
     [N, c] float targets (regression). ``image`` says whether ``shape`` is (height, width, channels).
+    ``drawn`` sources were made for their configuration and are used as they are, without a further draw.
     """
 
     x: np.ndarray
@@ -35,6 +35,7 @@ class RawData:
     image: bool = False
     task: Literal["classification", "regression"] = "classification"
     standardise: bool = True
+    drawn: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,3 +65,9 @@ class LabelledData:
     def outputs(self) -> int:
         """Number of network outputs: classes, or regression targets."""
         return self.targets.shape[1]
+
+    @cached_property
+    def duplicates(self) -> int:
+        """How many examples repeat an earlier one; any makes every kernel matrix singular."""
+        # Adding 0 turns -0.0 into 0.0, which is equal but has other bytes.
+        return len(self.x) - len({(row + 0.0).tobytes() for row in self.x})

@@ -1,0 +1,140 @@
+"""From a whole source to the examples that a kernel is computed on: seeded, balanced, standardised."""
+
+from __future__ import annotations
+
+import numpy as np
+from pydantic import ValidationError
+
+from ntk_explorer.datasets._base import DataConfig, LabelledData, RawData
+from ntk_explorer.errors import InvalidInput, explain_validation
+from ntk_explorer.registry import Registry
+
+# Loaders are functions `(config: DataConfig) -> RawData`. Tags: "classification" or "regression"; "image" when
+# examples have height, width and channels; "file" when `path` is read.
+DATASETS = Registry("data set", "ntk_explorer.datasets")
+
+
+def load_dataset(
+    name: str, *, n: int | None = None, classes: int | None = None, seed: int = 0, path: str | None = None
+) -> LabelledData:
+    """Draw a seeded subset of a data set, balanced over its classes, with standardised inputs.
+
+    Subsets of one seed are nested: the first 50 rows of ``n=100`` are the subset ``n=50``.
+
+    Args:
+        name: a name of ``DATASETS``: digits, rings, sphere, sine, step, npz.
+        n: number of examples; None means 100, or all of a smaller source.
+        classes: use only this many classes, the first in order of their labels; None means all.
+        seed: seed of the subset, or of a toy's draw.
+        path: the file, for data sets that are read from one.
+
+    Returns:
+        A :class:`LabelledData` with ``x`` [n, *shape] float64, labels ``y`` [n] and one-hot ``targets`` [n, c].
+        Class counts differ by at most one, except where a class of the source has no more examples.
+
+    Raises:
+        UnknownName: no such data set.
+        InvalidInput: n or classes do not fit the source, or the file cannot be used.
+
+    Example:
+        >>> load_dataset("digits", n=20, seed=1).inputs
+        (8, 8, 1)
+    """
+    try:
+        config = DataConfig(name=name, classes=classes, seed=seed, path=path, **({} if n is None else {"n": n}))
+    except ValidationError as error:
+        raise explain_validation(error) from None
+    return _load(config, whole=n is None)
+
+
+def load(config: DataConfig) -> LabelledData:
+    """The subset that a configuration asks for; see :func:`load_dataset`."""
+    return _load(config, whole=False)
+
+
+def _load(config: DataConfig, *, whole: bool) -> LabelledData:
+    """``whole``: take fewer than ``config.n`` examples where the source holds fewer."""
+    entry = DATASETS[config.name]
+    if config.path is not None and "file" not in entry.tags:
+        raise InvalidInput(f"{config.name!r} is not read from a file, got path={config.path!r}", "Leave path out.")
+    raw = entry(config)
+    rows = _choose(raw, config, whole=whole)
+    x = _standardised(raw)[rows]
+    if raw.task == "regression":
+        y = targets = raw.y[rows]
+    else:
+        y = raw.y[rows].astype(np.int64)
+        targets = np.eye(config.classes or len(raw.class_names))[y]
+    return LabelledData(
+        name=config.name,
+        x=x,
+        y=y,
+        targets=targets,
+        ids=rows,
+        class_names=raw.class_names[: config.classes],
+        images=raw.x[rows] if raw.image else None,
+        task=raw.task,
+    )
+
+
+def _choose(raw: RawData, config: DataConfig, *, whole: bool) -> np.ndarray:
+    """Row numbers of the subset [n], in the order drawn."""
+    if raw.task == "regression" and config.classes is not None:
+        raise InvalidInput(f"{config.name!r} is a regression, got classes={config.classes}", "Leave classes out.")
+    found, wanted = len(raw.class_names), config.classes
+    if wanted is not None and wanted > found:
+        raise InvalidInput(f"{config.name!r} has {found} classes, got classes={wanted}", f"Lower it to {found}.")
+    candidates = np.arange(len(raw.y)) if wanted is None else np.flatnonzero(raw.y < wanted)
+    n = min(config.n, len(candidates)) if whole else config.n
+    if n > len(candidates):
+        raise InvalidInput(
+            f"n = {n} is beyond the {len(candidates)} examples of {config.name!r}", f"Lower n to {len(candidates)}."
+        )
+    if raw.drawn:
+        return candidates[:n]
+    rng = np.random.default_rng(config.seed)
+    if raw.task == "regression":
+        return rng.permutation(candidates)[:n]
+    classes = wanted or found
+    if n < classes:
+        raise InvalidInput(
+            f"n = {n} is below the {classes} classes of {config.name!r}", f"Raise n to {classes} or lower classes."
+        )
+    return balanced_rows(raw.y, candidates, n, rng)
+
+
+def balanced_rows(y: np.ndarray, candidates: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw ``n`` of the ``candidates`` in rounds, one example of every class per round.
+
+    Args:
+        y: labels of the whole source [N].
+        candidates: row numbers to draw from.
+        n: how many to draw, at most ``len(candidates)``.
+        rng: shuffles the examples of each class, and the classes within each round.
+
+    Returns:
+        Row numbers [n]; class counts differ by at most one until a class is used up.
+    """
+    shuffled = rng.permutation(candidates)
+    turn = np.empty(len(shuffled), dtype=np.int64)
+    for label in np.unique(y[shuffled]):
+        of_class = y[shuffled] == label
+        turn[of_class] = np.arange(of_class.sum())
+    # A stable sort keeps the shuffled order within a round, so that the last, incomplete round favours no class.
+    return shuffled[np.argsort(turn, kind="stable")][:n]
+
+
+def _standardised(raw: RawData) -> np.ndarray:
+    """Zero mean and unit variance over the whole source: per channel of images, per feature of tables.
+
+    One mean and deviation per channel keeps the geometry between pixels; what is constant becomes 0.
+    """
+    if not raw.standardise:
+        return raw.x
+    axes = tuple(range(raw.x.ndim - 1)) if raw.image else (0,)
+    # Divided by the largest magnitude first, so that the square of no finite value overflows.
+    largest = np.abs(raw.x).max(axis=axes, keepdims=True)
+    x = raw.x / np.where(largest == 0, 1.0, largest)
+    constant = x.max(axis=axes, keepdims=True) == x.min(axis=axes, keepdims=True)
+    deviation = np.where(constant, 1.0, x.std(axis=axes, keepdims=True))
+    return np.where(constant, 0.0, (x - x.mean(axis=axes, keepdims=True)) / deviation)

@@ -1,0 +1,27 @@
+"""The handwritten digits that scikit-learn ships: 1797 images of 8×8 pixels, no download."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ntk_explorer.datasets._base import DataConfig, RawData
+from ntk_explorer.datasets._subset import DATASETS
+
+
+@DATASETS.register(
+    "digits",
+    label="Handwritten digits",
+    tags={"classification", "image"},
+    reference="Alpaydin and Kaynak (1998), UCI Optical Recognition of Handwritten Digits",
+    cost="1797 examples in 10 classes",
+    classes=10,
+)
+def digits(config: DataConfig) -> RawData:  # noqa: ARG001 - every loader takes the configuration
+    """Images of 8×8 pixels with values 0 to 16, in ten classes of about 180 examples."""
+    # scikit-learn takes about a second to import: only who wants the digits pays for it.
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    names = tuple(str(digit) for digit in source.target_names)
+    x = np.asarray(source.images, dtype=np.float64)[..., None]
+    return RawData(x, source.target, names, image=True)
