@@ -1,0 +1,141 @@
+"""Distances of a kernel K [n, m] from the eNTK Θ [n, m, c, c], never forming the lift K ⊗ I.
+
+A measure tagged ``spectral`` takes the two spectra as well as the two kernels, so that eigenvalues which
+are at hand are not computed again.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ntk_explorer.comparison import MEASURES
+from ntk_explorer.errors import InvalidInput
+from ntk_explorer.spectra.eigen import eigenvalues, unwrap
+from ntk_explorer.spectra.summaries import condition_number
+
+# Rows of the eNTK are compared a few at a time, so that the residual needs this many numbers and not another eNTK.
+CHUNK = 2**22
+
+
+def block_error(kernel, entk):
+    """Frobenius norm of every block of the residual: E_ij = ‖K_ij I − Θ_ij‖_F.
+
+    Args:
+        kernel: K [n, m], numpy, jax or xarray.
+        entk: Θ [n, m, c, c].
+
+    Returns:
+        [n, m] norms, numpy, or jax when the eNTK is on an accelerator.
+
+    Raises:
+        InvalidInput: the shapes do not belong together.
+    """
+    kernel, entk = _pair(kernel, entk)
+    xp = entk.__array_namespace__()
+    identity = np.eye(entk.shape[2], dtype=bool)
+    rows = max(1, CHUNK // max(1, math.prod(entk.shape[1:])))
+    parts = [
+        block_norm(kernel[start : start + rows, :, None, None] * identity - entk[start : start + rows])
+        for start in range(0, entk.shape[0], rows)
+    ]
+    return xp.concat(parts, axis=0)
+
+
+def block_norm(entk):
+    """Frobenius norm of every block, ‖Θ_ij‖_F: [n, m] from [n, m, c, c]."""
+    array = unwrap(entk)
+    xp = array.__array_namespace__()
+    return xp.sqrt(xp.sum(array * array, axis=(2, 3)))
+
+
+@MEASURES.register(
+    "relative_frobenius",
+    label="relative Frobenius error",
+    equation=r"\lVert K \otimes I_O - \Theta \rVert_F \,/\, \lVert \Theta \rVert_F",
+    reference="Mohamadi, Bae & Sutherland 2023",
+    cost="O(n² c²)",
+)
+def relative_frobenius(kernel, entk) -> float:
+    """Relative Frobenius error of a kernel's lift against the eNTK, ‖K ⊗ I − Θ‖_F / ‖Θ‖_F.
+
+    The squares of the residual blocks K_ij I − Θ_ij are summed; nothing is expanded, so that small errors
+    keep their digits.
+
+    Args:
+        kernel: K [n, m], one number per pair of examples; numpy, jax or xarray.
+        entk: Θ [n, m, c, c], the eNTK of the same examples.
+
+    Returns:
+        The relative error, 0 for a perfect substitute.
+
+    Raises:
+        InvalidInput: the shapes do not belong together, or the eNTK is zero.
+    """
+    error = block_error(kernel, entk)
+    xp = error.__array_namespace__()
+    return _ratio(float(xp.linalg.vector_norm(error)), float(xp.linalg.vector_norm(block_norm(entk))))
+
+
+@MEASURES.register(
+    "largest_eigenvalue_error",
+    label="largest-eigenvalue error",
+    equation=r"\lvert \lambda_{\max}(K) - \lambda_{\max}(\Theta) \rvert \,/\, \lambda_{\max}(\Theta)",
+    reference="Mohamadi, Bae & Sutherland 2023",
+    cost="O(n³ c³)",
+    tags=("spectral",),
+)
+def largest_eigenvalue_error(kernel, entk) -> float:
+    """Relative error of a kernel's largest eigenvalue, |λ_max(K) − λ_max(Θ)| / λ_max(Θ).
+
+    For pNTK, trace and single logit the difference has one sign: λ_max(K) ≤ λ_max(Θ) (interlacing).
+
+    Args:
+        kernel: K [n, n], or its eigenvalues [n].
+        entk: Θ [n, n, c, c], or its eigenvalues [n c].
+
+    Returns:
+        The relative error.
+
+    Raises:
+        InvalidInput: a kernel is not one of a set of examples against itself, or Θ is zero.
+    """
+    largest = float(_spectrum(entk)[0])
+    return _ratio(abs(float(_spectrum(kernel)[0]) - largest), largest)
+
+
+def condition_numbers(kernel, entk) -> tuple[float, float]:
+    """Condition numbers κ = λ_max/λ_min of a kernel and of the eNTK; shown side by side, as no bound relates them.
+
+    Args:
+        kernel: K [n, n], or its eigenvalues [n].
+        entk: Θ [n, n, c, c], or its eigenvalues [n c].
+
+    Returns:
+        (κ(K), κ(Θ)), infinite where the smallest eigenvalue is not positive.
+    """
+    return condition_number(np.asarray(_spectrum(kernel))), condition_number(np.asarray(_spectrum(entk)))
+
+
+def _spectrum(kernel):
+    array = unwrap(kernel)
+    return array if array.ndim == 1 else eigenvalues(array)
+
+
+def _pair(kernel, entk):
+    kernel, entk = unwrap(kernel), unwrap(entk)
+    if entk.ndim != 4 or entk.shape[2] != entk.shape[3]:
+        raise InvalidInput(f"An eNTK of shape {entk.shape}", "Pass [n, m, c, c], the full kernel of entk(...).")
+    if kernel.shape != entk.shape[:2]:
+        raise InvalidInput(
+            f"A kernel of shape {kernel.shape} cannot be compared with an eNTK of shape {entk.shape}",
+            f"Pass both for the same examples: the kernel must be {entk.shape[:2]}.",
+        )
+    return entk.__array_namespace__().asarray(kernel), entk
+
+
+def _ratio(error: float, scale: float) -> float:
+    if not scale > 0:
+        raise InvalidInput("The eNTK is zero or not finite, so no relative error exists", "Check inputs and variances.")
+    return error / scale
