@@ -1,0 +1,155 @@
+"""The left side of the page: data, network and kernels, each with its own options, and the plan they make."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import panel as pn
+import panel_material_ui as pmui
+import param
+from pydantic import ValidationError
+
+from ntk_explorer.architectures import ARCHITECTURES
+from ntk_explorer.dashboard.forms import FieldGroup, widget_for
+from ntk_explorer.dashboard.uploads import Upload
+from ntk_explorer.datasets import DATASETS, DataConfig
+from ntk_explorer.errors import NTKExplorerError, explain_validation
+from ntk_explorer.kernels import KERNELS
+from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
+
+
+class Controls(pn.viewable.Viewer):
+    """Widgets for one sweep. ``plan`` is what they say, or None while ``problem`` says why there is none."""
+
+    plan = param.ClassSelector(class_=SweepPlan, doc="the sweep that the widgets describe")
+    problem = param.String(default="", doc="why there is no plan, in words")
+
+    def __init__(self, plan: SweepPlan, *, hide: tuple[str, ...] = (), **params):
+        """Start from a plan; ``hide`` leaves out groups by name (data, network, kernel)."""
+        super().__init__(**params)
+        self._hide, self._preset, self._busy = hide, plan, False
+        self.upload = Upload()
+        self._data = FieldGroup(DataConfig, leave_out=("path",), choices={"name": _labels(DATASETS)})
+        self._architecture = widget_for(
+            "architecture", SweepPlan.model_fields["network"], _labels(ARCHITECTURES)
+        )
+        self._network_place = pn.Column(sizing_mode="stretch_width")
+        comparable = {entry.label: name for name, entry in KERNELS.items() if "per-output" not in entry.tags}
+        self._sweep = FieldGroup(
+            SweepPlan,
+            leave_out=("schema_version", "data", "network", "seed"),
+            choices={"kernels": comparable},
+        )
+        self._network = self._new_network(plan.network.architecture)
+        self.seed = plan.seed
+        self.show(plan)
+        self._architecture.param.watch(self._switch, "value")
+        self._data.param.watch(self._gather, "values")
+        self._sweep.param.watch(self._gather, "values")
+        self.upload.param.watch(self._gather, "path")
+
+    def show(self, plan: SweepPlan) -> None:
+        """Set every widget to a plan, as one change."""
+        self._busy = True
+        try:
+            self.seed = plan.seed
+            self._data.show(plan.data.model_dump())
+            if plan.network.architecture != self._network.values_of:
+                self._architecture.value = plan.network.architecture
+                self._network = self._new_network(plan.network.architecture)
+            self._network.show(plan.network.model_dump())
+            self._sweep.show({name: getattr(plan, name) for name in self._sweep.widgets})
+        finally:
+            self._busy = False
+        self._gather()
+
+    def reset(self, group: str) -> None:
+        """Set one group back to the plan that the page was opened with."""
+        now, first = self.plan or self._preset, self._preset
+        self.show(
+            {
+                "data": now.model_copy(update={"data": first.data}),
+                "network": now.model_copy(update={"network": first.network}),
+                "kernel": first.model_copy(update={"data": now.data, "network": now.network, "seed": now.seed}),
+            }[group]
+        )
+
+    def _new_network(self, architecture: str) -> FieldGroup:
+        group = _Network(architecture)
+        group.param.watch(self._gather, "values")
+        self._network_place[:] = [group]
+        return group
+
+    def _switch(self, event) -> None:
+        """Another architecture: its own options, keeping what was changed among those that both have."""
+        if self._busy or event.new == self._network.values_of:
+            return
+        old = self._network
+        kept = {k: v for k, v in old.values.items() if v != old.config.model_fields[k].default}
+        self._busy = True
+        try:
+            self._network = self._new_network(event.new)
+            self._network.show(kept)
+            if self._sweep.values.get("widths") == old.config.default_widths:
+                self._sweep.show({"widths": self._network.config.default_widths})
+        finally:
+            self._busy = False
+        self._gather()
+
+    def _gather(self, *_) -> None:
+        if self._busy:
+            return
+        data = dict(self._data.values)
+        if "file" in DATASETS[data["name"]].tags:
+            data["path"] = self.upload.path
+        network = {"architecture": self._network.values_of, **self._network.values}
+        try:
+            plan = SweepPlan(data=DataConfig(**data), network=network, seed=self.seed, **self._sweep.values)  # pyright: ignore[reportArgumentType]
+        except ValidationError as error:
+            self.param.update(plan=None, problem=str(explain_validation(error)))
+        except NTKExplorerError as error:
+            self.param.update(plan=None, problem=str(error))
+        else:
+            self.param.update(plan=plan, problem="")
+
+    def new_seed(self, seed: int) -> None:
+        """Draw all initialisations from another seed."""
+        self.seed = seed
+        self._gather()
+
+    def __panel__(self):
+        """The groups that are not hidden, one under the other."""
+        upload = pn.Column(self.upload, visible=self._data.param["values"].rx()["name"].rx.pipe(_is_file))
+        groups = {
+            "data": ("Data", [self._data, upload]),
+            "network": ("Network", [self._architecture, self._network_place]),
+            "kernel": ("Kernels and sweep", [self._sweep]),
+        }
+        shown = [self._group(key, *group) for key, group in groups.items() if key not in self._hide]
+        return pn.Column(*shown, sizing_mode="stretch_width")
+
+    def _group(self, key: str, title: str, content: list[Any]):
+        heading = pmui.Typography(title, variant="subtitle2", margin=(8, 4, 0, 4), sizing_mode="stretch_width")
+        reset = pmui.IconButton(
+            icon="restart_alt", description=f"Reset {title.lower()} to the preset", size="small", margin=0
+        )
+        reset.on_click(lambda _: self.reset(key))
+        return pn.Column(pn.Row(heading, reset, sizing_mode="stretch_width"), *content, sizing_mode="stretch_width")
+
+
+class _Network(FieldGroup):
+    """The options of one architecture, without the shapes that the data and the sweep decide."""
+
+    def __init__(self, architecture: str):
+        self.values_of = architecture
+        super().__init__(
+            ARCHITECTURES[architecture].config, leave_out=DERIVED, fixed={"architecture": architecture}
+        )
+
+
+def _labels(registry) -> dict[str, str]:
+    return {entry.label: name for name, entry in registry.items()}
+
+
+def _is_file(name: str) -> bool:
+    return "file" in DATASETS[name].tags

@@ -1,0 +1,154 @@
+"""Widgets made from a configuration's fields: bounds, choices, help and defaults all come from there.
+
+Whoever adds an architecture, or an option to one, changes nothing here.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any, Literal, Union, get_args, get_origin
+
+import annotated_types
+import panel as pn
+import panel_material_ui as pmui
+import param
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from ntk_explorer.dashboard.safe_text import safe_text
+from ntk_explorer.errors import explain_validation
+
+COMPACT = {"size": "small", "sizing_mode": "stretch_width", "margin": (5, 4)}
+WORDS = {"parameterization": "parameterisation", "n": "examples", "dtype": "precision", "seed": "seed of the subset"}
+
+
+def caption(name: str, field: FieldInfo) -> str:
+    """What a field is called on the screen."""
+    return field.title or WORDS.get(name, name.replace("_", " "))
+
+
+def widget_for(name: str, field: FieldInfo, choices: dict[str, str] | None = None):
+    """The widget for one field of a configuration.
+
+    Args:
+        name: the field's name.
+        field: its pydantic metadata.
+        choices: labels and values, for fields whose values are names from a registry.
+
+    Returns:
+        A panel-material-ui widget with the field's bounds, default and description.
+    """
+    kind, optional = _plain_type(field.annotation)
+    common = {"label": caption(name, field), "description": field.description, **COMPACT}
+    default = field.get_default(call_default_factory=True)
+    if get_origin(kind) is tuple:
+        if choices:
+            boxes = {"size": "small", "margin": (0, 4), "sizing_mode": "stretch_width"}
+            return pmui.CheckBoxGroup(label=common["label"], options=choices, value=list(default), **boxes)
+        return pmui.TextInput(value=", ".join(map(str, default)), **common)
+    if choices or get_origin(kind) is Literal:
+        return pmui.Select(options=choices or list(get_args(kind)), value=default, **common)
+    if kind is bool:
+        return pmui.Checkbox(value=default, **(common | {"margin": (10, 4)}))
+    if kind in (int, float):
+        low, high = _bounds(field)
+        number = pmui.IntInput if kind is int else pmui.FloatInput
+        hint = {"placeholder": "all"} if optional else {}
+        return number(value=default, start=low, end=high, step=_step(kind, default), **common, **hint)
+    return pmui.TextInput(value=default or "", **common)
+
+
+def _plain_type(annotation: Any) -> tuple[Any, bool]:
+    """The type without ``None``, and whether ``None`` was allowed."""
+    if get_origin(annotation) in (Union, types.UnionType):
+        inner = [kind for kind in get_args(annotation) if kind is not type(None)]
+        return inner[0], len(inner) < len(get_args(annotation))
+    return annotation, False
+
+
+def _bounds(field: FieldInfo) -> tuple[Any, Any]:
+    low = high = None
+    for rule in field.metadata:
+        if isinstance(rule, (annotated_types.Ge, annotated_types.Interval)):
+            low = rule.ge if rule.ge is not None else low
+        if isinstance(rule, (annotated_types.Le, annotated_types.Interval)):
+            high = rule.le if rule.le is not None else high
+        if isinstance(rule, annotated_types.Lt) and isinstance(rule.lt, int):
+            high = rule.lt - 1
+    return low, high
+
+
+def _step(kind: type, default: Any) -> Any:
+    if kind is float:
+        return 0.1
+    return 10 if isinstance(default, int) and default >= 50 else 1
+
+
+class FieldGroup(pn.viewable.Viewer):
+    """The widgets of one configuration class; ``values`` follows them, and can be set.
+
+    ``choices`` gives labels and values for fields that name things of a registry; fields in ``leave_out``
+    are decided elsewhere.
+    """
+
+    values = param.Dict(default={}, doc="field name -> value, as the widgets show it now")
+    problem = param.String(default="", doc="what is wrong with the values, in words; empty when nothing is")
+
+    def __init__(self, config: type[BaseModel], *, leave_out=(), choices=None, fixed=None, **params):
+        """Make one widget per field of ``config``; ``fixed`` values complete it when it is checked."""
+        super().__init__(**params)
+        self.config, self._fixed = config, fixed or {}
+        names = [name for name in config.model_fields if name not in leave_out and name not in self._fixed]
+        self.widgets = {name: widget_for(name, config.model_fields[name], (choices or {}).get(name)) for name in names}
+        for widget in self.widgets.values():
+            # A widget's value is the committed one (Enter, or focus lost), not each key typed.
+            widget.param.watch(lambda _: self._read(), "value")
+        self._message = pn.pane.HTML("", visible=False, sizing_mode="stretch_width", styles={"color": "#c62828"})
+        self._setting = False
+        self._read()
+
+    def _read(self) -> None:
+        if self._setting:
+            return
+        values = {name: self._value(name, widget.value) for name, widget in self.widgets.items()}
+        try:
+            self.config(**self._fixed, **values)
+            problem = ""
+        except ValidationError as error:
+            problem = str(explain_validation(error))
+        self._message.object, self._message.visible = safe_text(problem), bool(problem)
+        self.param.update(values=values, problem=problem)
+
+    def _value(self, name: str, shown: Any) -> Any:
+        """What a widget shows as the field's type; what cannot be read stays text and fails validation."""
+        field = self.config.model_fields[name]
+        kind, optional = _plain_type(field.annotation)
+        if get_origin(kind) is tuple:
+            items = shown if isinstance(shown, list) else [item.strip() for item in str(shown).split(",") if item.strip()]
+            return tuple(int(i) if isinstance(i, str) and i.isascii() and i.isdigit() else i for i in items)
+        if shown in ("", None) and not optional:
+            return field.get_default(call_default_factory=True)
+        return None if shown == "" else shown
+
+    def show(self, values: dict[str, Any]) -> None:
+        """Set the widgets, as one change."""
+        self._setting = True
+        try:
+            for name, widget in self.widgets.items():
+                if name not in values:
+                    continue
+                value = values[name]
+                if isinstance(widget, pmui.TextInput):
+                    value = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+                widget.value = list(value) if isinstance(value, tuple) else value
+        finally:
+            self._setting = False
+        self._read()
+
+    def __panel__(self):
+        """Small fields two abreast, wide ones in a row of their own, checkboxes last."""
+        wide = (pmui.TextInput, pmui.CheckBoxGroup)
+        narrow = [w for w in self.widgets.values() if not isinstance(w, wide)]
+        rows = [pn.Row(*narrow[k : k + 2], sizing_mode="stretch_width") for k in range(0, len(narrow), 2)]
+        rest = [w for w in self.widgets.values() if isinstance(w, wide)]
+        return pn.Column(*rows, *rest, self._message, sizing_mode="stretch_width")

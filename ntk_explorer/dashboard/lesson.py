@@ -1,0 +1,50 @@
+"""The Explain card: three sentences, a formula with the numbers on the screen, a thing to try, a thing to see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import panel as pn
+import panel_material_ui as pmui
+
+from ntk_explorer.dashboard.model import ExplorerModel
+
+TEXT = {"sizing_mode": "stretch_width", "margin": (4, 14)}
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a tab teaches. ``numbers`` writes the formula's present values as LaTeX lines."""
+
+    text: str
+    formula: str
+    try_this: str
+    notice: str
+    numbers: Callable[[ExplorerModel], list[str]]
+
+
+def card(title: str, lesson: Lesson, model: ExplorerModel) -> pn.Column:
+    """The lesson as a card whose numbers follow the result and the view."""
+    numbers = pn.pane.LaTeX(renderer="katex", styles={"font-size": "13px"}, **TEXT)
+
+    def refresh(*_) -> None:
+        lines = lesson.numbers(model) if model.result is not None else []
+        text = r" \\[4pt] ".join(lines)
+        numbers.object = rf"$\displaystyle \begin{{aligned}} {text} \end{{aligned}}$" if lines else ""
+
+    model.param.watch(refresh, ["result", "state"])
+    refresh()
+    return pn.Column(
+        pmui.Typography(title, variant="h6", margin=(12, 14, 0, 14)),
+        pn.pane.Markdown(lesson.text, **TEXT),
+        pn.pane.LaTeX(rf"$\displaystyle {lesson.formula}$", renderer="katex", styles={"font-size": "14px"}, **TEXT),
+        numbers,
+        _paragraph("Try this", lesson.try_this),
+        _paragraph("What to notice", lesson.notice),
+        sizing_mode="stretch_width",
+    )
+
+
+def _paragraph(heading: str, text: str) -> pn.pane.Markdown:
+    return pn.pane.Markdown(f"**{heading}.** {text}", **TEXT)

@@ -1,0 +1,235 @@
+"""The state of the page as a short link, and back.
+
+A link holds only what differs from the defaults, under readable keys, plus ``v=1``. It is read like any
+other stranger's input: each value is checked by the configuration it belongs to; what does not fit is
+replaced by the nearest bound or the default, and a notice names both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ntk_explorer.architectures import ARCHITECTURES, configure
+from ntk_explorer.datasets import DATASETS, DataConfig
+from ntk_explorer.errors import NTKExplorerError, explain_validation
+from ntk_explorer.dashboard.pages import PAGES
+from ntk_explorer.kernels import KERNELS
+from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
+
+VERSION = "1"
+LONGEST = 2000  # characters of one value
+GROUPS = ("data", "network", "kernel")
+
+# Keys of the link that are named differently from their field.
+DATA_KEYS = {"name": "data", "n": "n", "classes": "classes", "seed": "data_seed"}
+SWEEP_KEYS = {"widths": "widths", "seeds": "seeds", "seed": "seed", "kernels": "kernels", "dtype": "dtype"}
+VIEW_KEYS = {"draw": "init"}
+
+
+class View(BaseModel):
+    """What of a result is looked at; changing it computes no kernel."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tab: str = Field("width", description="open tab", pattern="^[a-z_]{1,40}$")
+    width: int | None = Field(None, ge=1, le=65536, description="width shown (none: the widest)")
+    draw: int = Field(0, ge=0, le=63, description="initialisation shown, counted from 0")
+    kernel: str | None = Field(None, description="kernel shown beside the eNTK (none: the first of the sweep)")
+    i: int | None = Field(None, ge=0, le=100_000, description="row of the chosen cell")
+    j: int | None = Field(None, ge=0, le=100_000, description="column of the chosen cell")
+    explain: bool = Field(True, description="show the Explain card")
+    text: bool = Field(True, description="show explaining text inside the tabs")
+    hide: tuple[str, ...] = Field((), description="groups of controls to leave out: data, network, kernel")
+
+
+class ExplorerState(BaseModel):
+    """Everything a link carries: the sweep and what of it is looked at."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plan: SweepPlan = Field(default_factory=SweepPlan)
+    view: View = Field(default_factory=View)
+
+    def look(self, **changes) -> ExplorerState:
+        """The same sweep seen differently, snapped to what it holds."""
+        return self.model_copy(update={"view": _snapped(self.plan, View(**(self.view.model_dump() | changes)))})
+
+    def sweep(self, plan: SweepPlan) -> ExplorerState:
+        """Another sweep, seen as this one was where that is possible."""
+        changed = plan.data != self.plan.data
+        view = self.view.model_copy(update={"i": None, "j": None}) if changed else self.view
+        return ExplorerState(plan=plan, view=_snapped(plan, view))
+
+    @property
+    def width(self) -> int:
+        """The width shown."""
+        return self.view.width or self.plan.widths[-1]
+
+    @property
+    def kernel(self) -> str:
+        """The kernel shown beside the eNTK."""
+        return self.view.kernel or self.plan.kernels[0]
+
+
+def _snapped(plan: SweepPlan, view: View) -> View:
+    """The view with its width, initialisation and kernel among those of the plan."""
+    width = view.width and min(plan.widths, key=lambda known: abs(known - view.width))
+    kernel = view.kernel if view.kernel in plan.kernels else None
+    n = plan.data.n
+    cell = (None if index is None or index >= n else index for index in (view.i, view.j))
+    i, j = cell
+    return view.model_copy(
+        update={
+            "width": None if width == plan.widths[-1] else width,
+            "draw": min(view.draw, plan.seeds - 1),
+            "kernel": None if kernel == plan.kernels[0] else kernel,
+            "i": i if j is not None else None,
+            "j": j if i is not None else None,
+            "hide": tuple(group for group in GROUPS if group in view.hide),
+        }
+    )
+
+
+def to_query(state: ExplorerState) -> str:
+    """The link's query, ``?v=1&…``, with the values that differ from the defaults.
+
+    The path of an uploaded file stays out: a link must not name files of the machine that opens it.
+    """
+    plan, view = state.plan, state.view
+    network = plan.network.model_dump(exclude={"architecture", *DERIVED})
+    sweep = {name: getattr(plan, name) for name in SWEEP_KEYS}
+    pairs = {"v": VERSION}
+    pairs |= _changed({name: getattr(plan.data, name) for name in DATA_KEYS}, DataConfig(), DATA_KEYS)
+    if plan.network.architecture != SweepPlan().network.architecture:
+        pairs["arch"] = plan.network.architecture
+    pairs |= _changed(network, configure(plan.network.architecture), _network_keys(plan.network))
+    pairs |= _changed(sweep, SweepPlan(network=plan.network), SWEEP_KEYS)  # pyright: ignore[reportCallIssue]
+    pairs |= _changed(view.model_dump(), View(), VIEW_KEYS)
+    return "?" + urlencode(pairs, safe=",")
+
+
+def _changed(values: dict[str, Any], default: BaseModel, keys: Mapping[str, str]) -> dict[str, str]:
+    return {keys.get(k, k): _written(v) for k, v in values.items() if v != getattr(default, k)}
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, tuple):
+        return ",".join(_written(item) for item in value)
+    return "none" if value is None else str(value)
+
+
+def _network_keys(config: BaseModel | type[BaseModel]) -> dict[str, str]:
+    """Key of each option of an architecture; an option that is called like another key gets a prefix."""
+    taken = {"v", "arch", *DATA_KEYS.values(), *SWEEP_KEYS.values(), *(VIEW_KEYS.get(k, k) for k in View.model_fields)}
+    model = config if isinstance(config, type) else type(config)
+    options = [name for name in model.model_fields if name not in ("architecture", *DERIVED)]
+    return {name: f"net_{name}" if name in taken else name for name in options}
+
+
+def from_query(arguments: Mapping[str, str]) -> tuple[ExplorerState, list[str]]:
+    """The state that a link describes, and one sentence for each value that had to be replaced.
+
+    Args:
+        arguments: the link's keys and values, as text.
+
+    Returns:
+        A state that is always valid, and the notices (not yet escaped for display).
+    """
+    given = {key: value for key, value in arguments.items() if key != "v"}
+    notices = []
+    if arguments.get("v", VERSION) != VERSION:
+        notices.append(f"This link is of version {arguments['v'][:20]!r}; it was read as version {VERSION}.")
+    if given.get("data") == "npz":
+        notices.append("This link was made with an uploaded file, which links do not carry. Please upload it again.")
+
+    architecture = _known(given.pop("arch", "mlp"), ARCHITECTURES, "mlp", notices)
+    if "data" in given:
+        given["data"] = _known(given["data"], DATASETS, "digits", notices)
+    if "kernels" in given:
+        given["kernels"] = ",".join(_comparable(given["kernels"].split(","), notices))
+
+    config = ARCHITECTURES[architecture].config
+    data = _checked(DataConfig, given, DATA_KEYS, notices)
+    network = _checked(config, given, _network_keys(config), notices, architecture=architecture)
+    sweep = _checked(SweepPlan, given, SWEEP_KEYS, notices, data=data, network=network)
+    view = _checked(View, given, {name: VIEW_KEYS.get(name, name) for name in View.model_fields}, notices)
+    notices += [f"The link's {key[:40]!r} is not known and was left out." for key in list(given)[:5]]
+    return ExplorerState(plan=sweep, view=_fitting(sweep, view, notices)), notices
+
+
+def _known(name: str, registry: Mapping[str, Any], default: str, notices: list[str]) -> str:
+    try:
+        _ = registry[name]
+    except NTKExplorerError as error:
+        notices.append(f"{error} Using {default}.")
+        return default
+    return name
+
+
+def _comparable(names: list[str], notices: list[str]) -> list[str]:
+    known = []
+    for name in names[:50]:
+        try:
+            if "per-output" not in KERNELS[name].tags:
+                known.append(name)
+        except NTKExplorerError as error:
+            notices.append(f"{error} It was left out.")
+    return known or list(SweepPlan().kernels)
+
+
+def _checked(model, given: dict[str, str], keys: Mapping[str, str], notices: list[str], **fixed):
+    """Take the model's keys out of ``given`` and build it, replacing values it refuses."""
+    values = {
+        name: _read(given.pop(key), model.model_fields[name].annotation) for name, key in keys.items() if key in given
+    }
+    while True:
+        try:
+            return model(**fixed, **values)
+        except ValidationError as error:
+            bad = {str(item["loc"][0]): item for item in reversed(error.errors()) if item["loc"]}
+            for name in [name for name in values if name in bad] or list(values):
+                text = str(values.pop(name))[:80]
+                nearest = _bound(bad.get(name, {}))
+                default = model(**fixed) if nearest is None else None
+                used = _written(getattr(default, name) if nearest is None else nearest)
+                if nearest is not None:
+                    values[name] = nearest
+                cause = explain_validation(error).problem if name not in bad else bad[name]["msg"]
+                notices.append(f"The link's {keys[name]}={text} was not used ({cause.rstrip('.')}). Using {used}.")
+
+
+def _read(text: str, annotation: Any) -> Any:
+    """Text as what pydantic can check: commas separate the items of a tuple, 'none' is None."""
+    text = text[:LONGEST]
+    if text == "none":
+        return None
+    if "tuple" in str(annotation):
+        items = [item.strip() for item in text.split(",") if item.strip()]
+        return tuple(int(item) if "int" in str(annotation) and item.isascii() and item.isdigit() else item for item in items)
+    return text
+
+
+def _bound(item: Mapping[str, Any]) -> Any:
+    """The nearest allowed value, where the error is about a bound that belongs to the range itself."""
+    context = item.get("ctx") or {}
+    return context.get("ge", context.get("le"))
+
+
+def _fitting(plan: SweepPlan, view: View, notices: list[str]) -> View:
+    snapped = _snapped(plan, view)
+    if view.tab not in PAGES:
+        notices.append(f"There is no tab {view.tab!r}. Showing {View().tab}.")
+        snapped = snapped.model_copy(update={"tab": View().tab})
+    if view.width is not None and view.width not in plan.widths:
+        notices.append(f"Width {view.width} is not in this sweep. Showing {snapped.width or plan.widths[-1]}.")
+    if view.draw > snapped.draw:
+        notices.append(f"Initialisation {view.draw} is not in this sweep. Showing {snapped.draw}.")
+    if view.kernel is not None and view.kernel not in plan.kernels:
+        notices.append(f"Kernel {view.kernel[:40]!r} is not in this sweep. Showing {plan.kernels[0]}.")
+    return snapped
