@@ -18,3 +18,7 @@ from .spectra import SUMMARIES as SUMMARIES
 from .spectra.summaries import spectrum as spectrum
 from .sweeps.plan import SweepPlan as SweepPlan
 from .sweeps.plan import plan_sweep as plan_sweep
+from .kernels.estimate import Estimate as Estimate
+from .kernels.estimate import estimate as estimate
+from .kernels.estimate import explain as explain
+from .kernels.gram import gram as gram

@@ -15,6 +15,18 @@ _MOHAMADI = (
 )
 
 
+def _mean(outputs: int) -> np.ndarray:
+    return np.full((1, outputs), outputs**-0.5)
+
+
+def _each(outputs: int) -> np.ndarray:
+    return np.eye(outputs) * outputs**-0.5
+
+
+def _first(outputs: int) -> np.ndarray:
+    return np.eye(1, outputs)
+
+
 @KERNELS.register(
     "entk",
     label="eNTK",
@@ -22,6 +34,8 @@ _MOHAMADI = (
     reference="Jacot, Gabriel & Hongler (2018), Neural Tangent Kernel",
     cost="O vector-Jacobian products per example; N²O² numbers",
     tags=("psd", "per-output"),
+    directions=np.eye,
+    paired=False,
 )
 def entk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
     """The empirical neural tangent kernel Θ(x, x') = J(x) J(x')ᵀ, all pairs of outputs.
@@ -50,6 +64,8 @@ def entk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
     reference=_MOHAMADI,
     cost="1 vector-Jacobian product per example; N² numbers",
     tags=("psd",),
+    directions=_mean,
+    paired=True,
     from_blocks=lambda theta: theta.sum(axis=(2, 3)) / theta.shape[-1],
 )
 def pntk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
@@ -71,6 +87,8 @@ def pntk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
     + "; Engel et al. (2024), Faithful and Efficient Explanations for Neural Networks via NTK Surrogates",
     cost="O vector-Jacobian products per example; N² numbers",
     tags=("psd",),
+    directions=_each,
+    paired=True,
     from_blocks=lambda theta: theta.diagonal(axis1=2, axis2=3).sum(axis=-1) / theta.shape[-1],
 )
 def trntk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
@@ -91,6 +109,8 @@ def trntk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
     reference="Mohamadi, Bae & Sutherland (2022), Making Look-Ahead Active Learning Strategies Feasible with NTKs",
     cost="1 vector-Jacobian product per example; N² numbers",
     tags=("psd",),
+    directions=_first,
+    paired=True,
     from_blocks=lambda theta: theta[:, :, 0, 0],
 )
 def single_logit(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
@@ -102,18 +122,6 @@ def single_logit(f, params, x1, x2=None, *, batch_size=None, precision="highest"
         Array [n, m].
     """
     return _tangent(f, params, x1, x2, directions=_first, paired=True, batch_size=batch_size, precision=precision)
-
-
-def _mean(outputs: int) -> np.ndarray:
-    return np.full((1, outputs), outputs**-0.5)
-
-
-def _each(outputs: int) -> np.ndarray:
-    return np.eye(outputs) * outputs**-0.5
-
-
-def _first(outputs: int) -> np.ndarray:
-    return np.eye(1, outputs)
 
 
 def _tangent(*args, **options):

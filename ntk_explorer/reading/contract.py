@@ -32,13 +32,15 @@ def materialise(factors: Factors) -> Gradients:
     return Gradients(values.reshape(*values.shape[:2], -1))
 
 
-def gram(left: Factors | Gradients, right: Factors | Gradients, *, paired: bool) -> jax.Array:
+def share(left: Factors | Gradients, right: Factors | Gradients, *, paired: bool) -> jax.Array:
     """One parameter's share of the kernel: [n m k l], or [n m] summed over equal cotangents when ``paired``."""
-    if isinstance(left, Gradients):
-        return jnp.einsum("nkq,mkq->nm" if paired else "nkq,mlq->nmkl", left.values, right.values)
-    one_position = left.inputs.shape[1] == 1
-    if one_position:
-        return _gram_dense(left, right, paired=paired)
+    if isinstance(left, Factors) and isinstance(right, Factors):
+        one_position = left.inputs.shape[1] == 1
+        return (_share_of_one_position if one_position else _share_of_positions)(left, right, paired=paired)
+    return jnp.einsum("nkq,mkq->nm" if paired else "nkq,mlq->nmkl", *left, *right)
+
+
+def _share_of_positions(left: Factors, right: Factors, *, paired: bool) -> jax.Array:
     inputs = jnp.einsum("nsp,mtp->nmst", left.inputs, right.inputs)
     if paired:
         return jnp.sum(inputs * jnp.einsum("nkso,mkto->nmst", left.sensitivities, right.sensitivities), axis=(2, 3))
@@ -46,8 +48,8 @@ def gram(left: Factors | Gradients, right: Factors | Gradients, *, paired: bool)
     return jnp.einsum("nmst,nmklst->nmkl", inputs, outputs)
 
 
-def _gram_dense(left, right, *, paired):
-    """With a single position the kernel is an entrywise product of two Gram matrices."""
+def _share_of_one_position(left: Factors, right: Factors, *, paired: bool) -> jax.Array:
+    """With a single position the share is an entrywise product of two Gram matrices."""
     inputs = left.inputs[:, 0] @ right.inputs[:, 0].T
     g, h = left.sensitivities[:, :, 0], right.sensitivities[:, :, 0]
     if paired:

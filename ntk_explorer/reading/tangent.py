@@ -8,9 +8,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from ntk_explorer.errors import InvalidInput
-from ntk_explorer.reading.contract import factored_is_cheaper, gram, materialise
+from ntk_explorer.reading.contract import factored_is_cheaper, materialise, share
 from ntk_explorer.reading.taps import Factors, read_network, tap
 
 
@@ -64,7 +65,7 @@ def _checked(x, name):
         )
     x = jnp.asarray(x)
     # Values can be looked at only outside jit; inside, the caller has lost that check already.
-    if not isinstance(x, jax.core.Tracer) and not bool(jnp.isfinite(x).all()):
+    if not isinstance(x, Tracer) and not bool(jnp.isfinite(x).all()):
         row = int(jnp.argmin(jnp.isfinite(x.reshape(len(x), -1)).all(axis=1)))
         raise InvalidInput(f"{name} holds NaN or infinite values, first in example {row}", "Remove or replace them.")
     return x
@@ -105,12 +106,12 @@ def _factors(f, params, x, *, directions, paired, size):
     def cheaper(item):
         if not isinstance(item, Factors):
             return item
-        shape = (*item.inputs.shape[1:], item.sensitivities.shape[3])
-        return item if factored_is_cheaper(shape, k, size, size, paired=paired) else materialise(item)
+        (_, s, p), o = item.inputs.shape, item.sensitivities.shape[3]
+        return item if factored_is_cheaper((s, p, o), k, size, size, paired=paired) else materialise(item)
 
     return {leaf: cheaper(item) for leaf, item in found.items()}
 
 
 @partial(jax.jit, static_argnames="paired")
 def _contract(left, right, *, paired):
-    return sum(gram(left[leaf], right[leaf], paired=paired) for leaf in left)
+    return sum(share(left[leaf], right[leaf], paired=paired) for leaf in left)
