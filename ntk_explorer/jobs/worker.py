@@ -1,0 +1,391 @@
+"""One warm worker process, seen from the process that asks; this side never imports jax."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import pickle
+import queue
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import platformdirs
+
+from ntk_explorer.errors import InvalidInput, NTKExplorerError
+
+log = logging.getLogger(__name__)
+
+OnEvent = Callable[[dict], None]
+CRASH_REMEDY = "Most often memory ran out: lower the number of examples or the widths, then try again."
+
+
+@dataclass(eq=False)
+class Job:
+    """One subscriber's hold on a piece of work; events go to ``on_event`` until it is over or cancelled."""
+
+    key: str
+    on_event: OnEvent = field(repr=False)
+    _leave: Callable[[Job], None] = field(repr=False)
+    over: bool = False
+
+    def cancel(self) -> None:
+        """Leave the work: this subscriber hears ``cancelled`` at once; work that nobody awaits is stopped."""
+        self._leave(self)
+
+
+@dataclass(eq=False)
+class _Work:
+    number: int
+    key: str
+    target: str
+    argument: dict
+    subscribers: list[Job] = field(default_factory=list)
+    events: list[dict] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class _Call:
+    target: str
+    argument: dict
+    future: Future
+
+
+class WarmWorker:
+    """A process that has imported jax and waits for work, one job at a time.
+
+    The process is started as ``python -c …`` with this interpreter and path, not through multiprocessing:
+    its spawn would run the caller's main script again (for ``panel serve``, all of Panel). It ends when this
+    process ends, however that happens.
+
+    Events are dictionaries with a ``kind``: ``queued`` (``position``: jobs ahead), ``started``, whatever the
+    generator yields, and finally one of ``done``, ``cancelled`` or ``failed`` (``problem``, ``remedy``).
+    All callbacks run on one thread of the worker's, in order; they should return soon.
+    """
+
+    def __init__(
+        self,
+        *,
+        warm_up: str | None = None,
+        trusted: tuple[str, ...] = ("ntk_explorer.",),
+        grace: float = 0.3,
+    ):
+        """Start the process.
+
+        Args:
+            warm_up: ``module:function`` called in the new process before it takes work; what the function
+                returns (a dict) becomes part of ``hello``.
+            trusted: prefixes of the modules whose functions may be asked for.
+            grace: seconds a cancelled job has to reach its next step before its process is ended.
+        """
+        self.hello: dict | None = None
+        self._warm_up, self._trusted, self._grace = warm_up, trusted, grace
+        self._lock = threading.RLock()
+        self._numbers = itertools.count(1)
+        self._queue: deque[_Work] = deque()
+        self._running: _Work | None = None
+        self._calls: dict[int, _Call] = {}
+        self._process: subprocess.Popen | None = None
+        self._closed = False
+        self._outbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._postman = threading.Thread(target=self._deliver, name="ntk-explorer events", daemon=True)
+        self._postman.start()
+        with self._lock:
+            self._start()
+
+    def __enter__(self) -> WarmWorker:
+        """Use the worker in a ``with`` block."""
+        return self
+
+    def __exit__(self, *_) -> None:
+        """End the process."""
+        self.shutdown()
+
+    def submit(self, target: str, argument: dict, key: str, on_event: OnEvent) -> Job:
+        """Ask for the events of a generator function; equal keys share one run.
+
+        Args:
+            target: ``module:function`` of a generator function.
+            argument: its keyword arguments (picklable).
+            key: what makes two requests the same work; who joins late hears all past events first.
+            on_event: called with each event, on the worker's own thread.
+
+        Returns:
+            The :class:`Job`, to cancel.
+
+        Raises:
+            InvalidInput: the target is outside the trusted modules, or the worker has been shut down.
+        """
+        with self._lock:
+            self._check(target)
+            work = next((w for w in (self._running, *self._queue) if w and w.key == key and w.subscribers), None)
+            fresh = work is None
+            if work is None:
+                work = _Work(next(self._numbers), key, target, argument)
+                self._queue.append(work)
+            job = Job(key, on_event, self._leave)
+            work.subscribers.append(job)
+            for event in work.events:
+                self._post(job, event)
+            if fresh:
+                self._advance()
+            if work in self._queue:
+                self._post(job, {"kind": "queued", "position": self._position(work)})
+            return job
+
+    def call(self, target: str, argument: dict) -> Future:
+        """Ask a short question, answered between the steps of a running job, ahead of the queue.
+
+        Args:
+            target: ``module:function``.
+            argument: its keyword arguments (picklable).
+
+        Returns:
+            A future of the function's value, or of an NTKExplorerError.
+
+        Raises:
+            InvalidInput: the target is outside the trusted modules, or the worker has been shut down.
+        """
+        with self._lock:
+            self._check(target)
+            call = _Call(target, argument, Future())
+            number = next(self._numbers)
+            self._calls[number] = call
+            self._ensure_process()
+            self._send("call", number, (target, argument))
+            return call.future
+
+    def shutdown(self) -> None:
+        """End the process; subscribers hear ``cancelled``, open questions are cancelled. Safe to call twice."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            for work in (self._running, *self._queue):
+                if work:
+                    self._end(work, {"kind": "cancelled"})
+            self._queue.clear()
+            self._running = None
+            for call in self._calls.values():
+                self._outbox.put(partial(call.future.cancel))
+            self._calls.clear()
+            process, self._process = self._process, None
+        if process:
+            _stop(process)
+        self._outbox.put(None)
+        if threading.current_thread() is not self._postman:
+            self._postman.join(timeout=5)
+
+    # The methods below run with the lock held.
+
+    def _check(self, target: str) -> None:
+        if not target.startswith(self._trusted):
+            raise InvalidInput(
+                f"{target!r} is not a function of this package", "Name one as ntk_explorer.module:function."
+            )
+        if self._closed:
+            raise InvalidInput("The worker has been shut down", "Start another one.")
+
+    def _start(self) -> None:
+        self.hello = None
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _program(self._warm_up)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_environment(),
+        )
+        threading.Thread(target=self._read, args=(self._process,), name="ntk-explorer worker", daemon=True).start()
+
+    def _ensure_process(self) -> None:
+        if self._process is None:
+            self._start()
+
+    def _send(self, kind: str, number: int, body: Any = None) -> None:
+        assert self._process and self._process.stdin
+        try:
+            self._process.stdin.write(pickle.dumps((kind, number, body)))
+            self._process.stdin.flush()
+        except OSError:
+            pass  # The process is gone; the thread that reads from it notices and tells everybody.
+
+    def _advance(self) -> None:
+        if self._running is None and self._queue:
+            self._ensure_process()
+            self._running = work = self._queue.popleft()
+            self._publish(work, {"kind": "started"})
+            self._send("run", work.number, (work.target, work.argument))
+            self._announce_positions()
+
+    def _announce_positions(self) -> None:
+        for work in self._queue:
+            for job in work.subscribers:
+                self._post(job, {"kind": "queued", "position": self._position(work)})
+
+    def _position(self, work: _Work) -> int:
+        return self._queue.index(work) + (self._running is not None)
+
+    def _publish(self, work: _Work, event: dict) -> None:
+        work.events.append(event)
+        for job in work.subscribers:
+            self._post(job, event)
+
+    def _end(self, work: _Work, event: dict) -> None:
+        self._publish(work, event)
+        for job in work.subscribers:
+            self._outbox.put(partial(setattr, job, "over", True))
+        work.subscribers.clear()
+
+    def _post(self, job: Job, event: dict) -> None:
+        self._outbox.put(partial(_hand_over, job, event))
+
+    # The methods below take the lock themselves.
+
+    def _leave(self, job: Job) -> None:
+        with self._lock:
+            work = next((w for w in (self._running, *self._queue) if w and job in w.subscribers), None)
+            if work is None:
+                return
+            work.subscribers.remove(job)
+            job.over = True
+            self._outbox.put(partial(job.on_event, {"kind": "cancelled"}))
+            if work.subscribers:
+                return
+            if work is not self._running:
+                self._queue.remove(work)
+                self._announce_positions()
+                return
+            self._send("cancel", work.number)
+            timer = threading.Timer(self._grace, self._terminate, (self._process, work))
+            timer.daemon = True
+            timer.start()
+
+    def _terminate(self, process: subprocess.Popen, work: _Work) -> None:
+        with self._lock:
+            # A process still starting finds the cancellation before it begins the job.
+            if self._running is work and self._process is process and self.hello is not None:
+                process.terminate()
+
+    def _read(self, process: subprocess.Popen) -> None:
+        assert process.stdout
+        while True:
+            try:
+                kind, number, body = pickle.load(process.stdout)
+            except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+                break
+            with self._lock:
+                if process is self._process:
+                    self._receive(kind, number, body)
+        code = process.wait()
+        with self._lock:
+            if process is self._process:
+                self._bury(process, code)
+
+    def _receive(self, kind: str, number: int, body: Any) -> None:
+        if kind == "hello":
+            self.hello = body
+            return
+        if kind == "failed" and body["traceback"]:
+            log.error("in the worker: %s\n%s", body["problem"], body["traceback"])
+        if call := self._calls.pop(number, None):
+            self._outbox.put(partial(_resolve, call.future, kind, body))
+        elif self._running and self._running.number == number:
+            if kind == "event":
+                self._publish(self._running, body)
+                return
+            final = {"kind": kind}
+            if kind == "failed":
+                final |= {"problem": body["problem"], "remedy": body["remedy"]}
+            self._end(self._running, final)
+            self._running = None
+            self._advance()
+
+    def _bury(self, process: subprocess.Popen, code: int) -> None:
+        _close(process)
+        work, started = self._running, self.hello is not None
+        ours = work is not None and not work.subscribers
+        self._process = self._running = None
+        failure = {"problem": f"The worker process ended unexpectedly (exit status {code}).", "remedy": CRASH_REMEDY}
+        if not ours:
+            log.error("the worker process ended unexpectedly (exit status %s)", code)
+            self._fail_calls(failure)
+        if work:
+            self._end(work, {"kind": "failed", **failure})
+        # A process that cannot even start is not tried again until somebody asks.
+        if not started and not ours:
+            while self._queue:
+                self._end(self._queue.popleft(), {"kind": "failed", **failure})
+            return
+        self._start()
+        for number, call in self._calls.items():
+            self._send("call", number, (call.target, call.argument))
+        self._advance()
+
+    def _fail_calls(self, failure: dict) -> None:
+        for call in self._calls.values():
+            self._outbox.put(partial(_resolve, call.future, "failed", failure))
+        self._calls.clear()
+
+    def _deliver(self) -> None:
+        while (action := self._outbox.get()) is not None:
+            try:
+                action()
+            except Exception:
+                log.exception("a subscriber's callback failed")
+
+
+def _hand_over(job: Job, event: dict) -> None:
+    if not job.over:
+        job.on_event(event)
+
+
+def _resolve(future: Future, kind: str, body: Any) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    if kind == "failed":
+        future.set_exception(NTKExplorerError(body["problem"], body["remedy"]))
+    else:
+        future.set_result(body)
+
+
+def _program(warm_up: str | None) -> str:
+    return f"import sys; sys.path[:] = {sys.path!r}; from ntk_explorer.jobs.child import main; main({warm_up!r})"
+
+
+def _environment() -> dict[str, str]:
+    cache = platformdirs.user_cache_path("ntk-explorer") / "compiled"
+    defaults = {
+        "JAX_ENABLE_X64": "1",
+        # Every width is compiled once per machine, not once per start.
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
+        # Memory is taken as it is needed: a notebook on the same device keeps its share.
+        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }
+    return defaults | dict(os.environ)
+
+
+def _stop(process: subprocess.Popen) -> None:
+    if process.stdin:
+        process.stdin.close()  # The child ends at the end of the file.
+    try:
+        process.wait(timeout=2)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    _close(process)
+
+
+def _close(process: subprocess.Popen) -> None:
+    for stream in (process.stdin, process.stdout):
+        if stream:
+            try:
+                stream.close()
+            except OSError:
+                pass  # Unsent bytes to a process that is gone.

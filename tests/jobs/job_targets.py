@@ -1,0 +1,62 @@
+"""Work for the worker's tests; imported in its process."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from ntk_explorer.errors import InvalidInput
+
+
+def count(n, pause=0.0, trace=None):
+    """n events; each run leaves a line in ``trace``."""
+    if trace:
+        with open(trace, "a") as file:
+            file.write("run\n")
+    for i in range(n):
+        time.sleep(pause)
+        yield {"kind": "step", "i": i}
+
+
+def stubborn(seconds, begun):
+    """One step that cannot be interrupted."""
+    yield {"kind": "step", "i": 0}
+    Path(begun).touch()
+    time.sleep(seconds)
+    yield {"kind": "step", "i": 1}
+
+
+def square(x):
+    return x * x
+
+
+def whoami():
+    print("noise on standard output")
+    return {"pid": os.getpid(), "x64": os.environ["JAX_ENABLE_X64"], "jax": "jax" in sys.modules}
+
+
+def refuse():
+    raise InvalidInput("The number 7 is odd", "Use 8.")
+    yield
+
+
+def break_down():
+    yield {"kind": "step", "i": 0}
+    raise RuntimeError("a defect\nwith a second line")
+
+
+def starve():
+    raise MemoryError
+
+
+def die():
+    yield {"kind": "step", "i": 0}
+    os.kill(os.getpid(), 9)
+
+
+def ready():
+    return {"ready": True}
+
+
+def unable():
+    raise RuntimeError("no device")
