@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, Field, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, Field, PositiveInt, ValidationError, field_validator, model_validator
 
 from ntk_explorer.errors import InvalidInput, explain_validation
 
@@ -57,6 +57,22 @@ class ArchitectureConfig(BaseModel, frozen=True, extra="forbid"):
             return type(self)(**(self.model_dump() | changes))
         except ValidationError as error:
             raise explain_validation(error) from None
+
+
+class ImageConfig(ArchitectureConfig, frozen=True):
+    """Options shared by architectures whose examples are images."""
+
+    inputs: tuple[PositiveInt, ...] = Field((8, 8, 1), description="shape of one example: height, width, channels")
+
+    @field_validator("inputs", mode="after")
+    @classmethod
+    def _image(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(value) != 3:
+            raise InvalidInput(
+                f"A convolutional network needs examples of shape (height, width, channels), got {value}",
+                "Use image data such as digits, or an MLP.",
+            )
+        return value
 
 
 @dataclass(frozen=True)

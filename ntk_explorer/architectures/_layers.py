@@ -30,6 +30,9 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
+NORMALIZATION_EPSILON = 1e-6
+
+
 class Layer(NamedTuple):
     """``init(key) -> params`` (empty where nothing is trained) and ``apply(params, x) -> y``."""
 
@@ -53,9 +56,23 @@ def serial(**layers: Layer) -> Layer:
     return Layer(init, apply)
 
 
+def residual(branch: Layer, shortcut: Layer) -> Layer:
+    """The sum of two layers' outputs at the same input."""
+
+    def apply(params, x):
+        return branch.apply(params.get("branch", {}), x) + shortcut.apply(params.get("shortcut", {}), x)
+
+    return Layer(serial(branch=branch, shortcut=shortcut).init, apply)
+
+
 def elementwise(function: Callable[[jax.Array], jax.Array]) -> Layer:
     """A layer without parameters."""
     return Layer(lambda key: {}, lambda params, x: function(x))  # noqa: ARG005
+
+
+def identity() -> Layer:
+    """What goes in comes out."""
+    return elementwise(lambda x: x)
 
 
 def activation(config: ArchitectureConfig) -> Layer:
@@ -104,30 +121,91 @@ def convolution(
 
 
 def _affine(config: ArchitectureConfig, shape: tuple[int, ...], variance: float, product: Callable) -> Layer:
-    """Weights (and biases) whose scale lives in the draw (standard) or in the forward pass (NTK)."""
-    weight_deviation = math.sqrt(variance / math.prod(shape[:-1]))
-    bias_deviation = math.sqrt(config.bias_variance)
-    in_draw = config.parameterization == "standard"
+    """Weights and biases whose deviation lives in the draw (standard) or in the forward pass (NTK)."""
+    drawn, factor = _deviations(config, math.sqrt(variance / math.prod(shape[:-1])))
+    bias = _bias(config, shape[-1])
 
     def init(key):
         weight_key, bias_key = jax.random.split(key)
-        params = {"weight": _normal(weight_key, shape, weight_deviation if in_draw else 1.0)}
-        if config.bias:
-            params["bias"] = _normal(bias_key, shape[-1:], bias_deviation if in_draw else 1.0)
-        return params
+        return {"weight": _normal(weight_key, shape, drawn)} | bias.init(bias_key)
 
     def apply(params, x):
-        y = product(x, params["weight"])
-        if in_draw:
-            return y + params["bias"] if config.bias else y
-        y = weight_deviation * y
-        return y + bias_deviation * params["bias"] if config.bias else y
+        return bias.apply(params, _times(factor, product(x, params["weight"])))
+
+    return Layer(init, apply)
+
+
+def _bias(config: ArchitectureConfig, channels: int) -> Layer:
+    """Adds one number per feature or channel, if the configuration asks for biases."""
+    if not config.bias:
+        return identity()
+    drawn, factor = _deviations(config, math.sqrt(config.bias_variance))
+
+    def apply(params, x):
+        return x + _times(factor, jnp.broadcast_to(params["bias"], x.shape))
+
+    return Layer(lambda key: {"bias": _normal(key, (channels,), drawn)}, apply)
+
+
+def _deviations(config: ArchitectureConfig, deviation: float) -> tuple[float, float]:
+    """The standard deviation of the draw, and the factor in the forward pass."""
+    return (deviation, 1.0) if config.parameterization == "standard" else (1.0, deviation)
+
+
+def _times(factor: float, x: jax.Array) -> jax.Array:
+    return x if factor == 1 else factor * x
+
+
+def normalization(config: ArchitectureConfig, channels: int, kind: str) -> Layer:
+    """Zero mean and unit variance over positions and channels of each example, then a trained scale (and shift).
+
+    Args:
+        config: bias (adds the shift, which is drawn like any bias) and parameterisation.
+        channels: channels of the image.
+        kind: "layer" (all channels together), "group" (groups of about 16 channels) or "none".
+
+    Source: Ba et al. (2016), Wu and He (2018).
+    """
+    if kind == "none":
+        return identity()
+    groups = 1 if kind == "layer" else _groups(channels)
+    standardise = elementwise(lambda x: _standardise(x, groups))
+    return serial(standardise=standardise, affine=_scale_and_shift(config, channels))
+
+
+def _groups(channels: int) -> int:
+    """How many equal groups of at least 16 channels, or one."""
+    return next(g for g in range(max(1, channels // 16), 0, -1) if channels % g == 0)
+
+
+def _standardise(x: jax.Array, groups: int) -> jax.Array:
+    n, height, width, channels = x.shape
+    x = x.reshape(n, height, width, groups, channels // groups)
+    x = x - x.mean(axis=(1, 2, 4), keepdims=True)
+    x = x * jax.lax.rsqrt(jnp.square(x).mean(axis=(1, 2, 4), keepdims=True) + NORMALIZATION_EPSILON)
+    return x.reshape(n, height, width, channels)
+
+
+def _scale_and_shift(config: ArchitectureConfig, channels: int) -> Layer:
+    """A factor per channel, 1 at first in both parameterisations, and a bias as in any layer."""
+    bias = _bias(config, channels)
+
+    def init(key):
+        return {"scale": jnp.ones(channels, _default_float())} | bias.init(key)
+
+    def apply(params, x):
+        return bias.apply(params, x * jnp.broadcast_to(params["scale"], x.shape))
 
     return Layer(init, apply)
 
 
 def _normal(key: jax.Array, shape: tuple[int, ...], deviation: float) -> jax.Array:
-    return deviation * jax.random.normal(key, shape, jnp.zeros(()).dtype)
+    return deviation * jax.random.normal(key, shape, _default_float())
+
+
+def _default_float() -> jnp.dtype:
+    """float64 where x64 is enabled, else float32; asked at each draw, since both happen in one process."""
+    return jnp.zeros(()).dtype
 
 
 def network(config: ArchitectureConfig, layer: Layer) -> Network:

@@ -11,7 +11,7 @@ from ntk_explorer.architectures import ARCHITECTURES
 from ntk_explorer.architectures._base import ArchitectureConfig, Network
 
 
-class MLPConfig(ArchitectureConfig):
+class MLPConfig(ArchitectureConfig, frozen=True):
     """Options of a fully connected network; inputs of any shape are flattened."""
 
     architecture: Literal["mlp"] = "mlp"

@@ -21,7 +21,6 @@ def digits(config: DataConfig) -> RawData:  # noqa: ARG001 - every loader takes 
     # scikit-learn takes about a second to import: only who wants the digits pays for it.
     from sklearn.datasets import load_digits
 
-    source = load_digits()
-    names = tuple(str(digit) for digit in source.target_names)
-    x = np.asarray(source.images, dtype=np.float64)[..., None]
-    return RawData(x, source.target, names, image=True)
+    pixels, labels = load_digits(return_X_y=True)
+    x = np.asarray(pixels, dtype=np.float64).reshape(-1, 8, 8, 1)
+    return RawData(x, np.asarray(labels), tuple(str(digit) for digit in range(10)), image=True)
