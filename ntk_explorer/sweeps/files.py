@@ -1,13 +1,17 @@
-"""A plan as a YAML file, and back: what the command line, the dashboard and notebooks hand to one another."""
+"""Plans and results as files: what the command line, the dashboard and notebooks hand to one another."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.sweeps.plan import DERIVED, SweepPlan, plan_sweep
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 LARGEST = 100_000  # characters; a plan has a few hundred
 
@@ -46,3 +50,46 @@ def read_options(path: str | Path) -> dict:
 def read_plan(path: str | Path) -> SweepPlan:
     """The plan in a YAML file, checked; see :func:`read_options` and :func:`plan_sweep` for what can be wrong."""
     return plan_sweep(**read_options(path))
+
+
+def check_output(path: str | Path) -> None:
+    """Refuse a file that results could not be written to, before they are computed.
+
+    Raises:
+        InvalidInput: the name ends in neither .nc nor .csv, or the file cannot be opened for writing.
+    """
+    path = Path(path)
+    if path.suffix not in WRITERS:
+        raise InvalidInput(f"Cannot tell the format of {str(path)!r}", f"End it in {' or '.join(WRITERS)}.")
+    existed = path.exists()
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        raise InvalidInput(f"Cannot write to {str(path)!r}: {error.strerror}", "Choose another file.") from None
+    if not existed:
+        path.unlink()
+
+
+def write_sweep(results: xr.Dataset, path: str | Path) -> None:
+    """Write the results of a sweep: everything as NetCDF (.nc), or the curves as a table (.csv)."""
+    check_output(path)
+    Path(path).write_bytes(WRITERS[Path(path).suffix](results))
+
+
+def to_netcdf(results: xr.Dataset) -> bytes:
+    """Everything that a sweep computed, as the bytes of a NetCDF file; xarray opens it."""
+    return bytes(results.to_netcdf(engine="h5netcdf"))
+
+
+def to_csv(results: xr.Dataset) -> bytes:
+    """One row per kernel, width and seed, one column per number; the eNTK has no error against itself."""
+    axes = {"kernel", "compared", "width", "seed"}
+    curves = results[[name for name, values in results.data_vars.items() if set(values.dims) <= axes]]
+    errors = [name for name in curves.data_vars if "compared" in curves[name].dims]
+    compared = curves[errors].rename(compared="kernel").reindex(kernel=results["kernel"])
+    table = curves.drop_vars(errors).drop_vars("compared").merge(compared)
+    frame = table.to_dataframe(dim_order=["kernel", "width", "seed"])
+    return frame.to_csv(float_format="%.17g").encode()
+
+
+WRITERS = {".nc": to_netcdf, ".csv": to_csv}
