@@ -1,0 +1,45 @@
+"""What a figure says about where its numbers come from: architecture, data, n, c and how many runs are in."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import xarray as xr
+
+from ntk_explorer.plots.theme import plain
+
+
+def setup(ds: xr.Dataset) -> str:
+    """One line such as ``mlp, depth 3, standard · digits, n = 100, c = 10``."""
+    plan = json.loads(ds.attrs.get("plan", "{}"))
+    network, data = plan.get("network", {}), plan.get("data", {})
+    depth = f"depth {network['depth']}" if "depth" in network else ""
+    parts = (network.get("architecture", ""), depth, network.get("parameterization", ""))
+    examples, outputs = counts(ds)
+    named = ", ".join(plain(part) for part in parts if part)
+    sizes = ", ".join(part for part in (plain(data.get("name", "")), f"n = {examples}", f"c = {outputs}") if part)
+    return " · ".join(part for part in (named, sizes) if part)
+
+
+def counts(ds: xr.Dataset) -> tuple[int, int]:
+    """Number of examples n and of network outputs c."""
+    examples = ds.sizes["x1"]
+    return examples, ds.sizes["rank"] // examples
+
+
+def runs(ds: xr.Dataset) -> str:
+    """``5 seeds`` for a finished sweep, ``12 of 30 runs`` for one that is still going."""
+    done = int(np.isfinite(ds["largest_eigenvalue"].sel(kernel="entk")).sum())
+    total = ds.sizes["width"] * ds.sizes["seed"]
+    if done < total:
+        return f"{done} of {total} runs"
+    return f"{ds.sizes['seed']} seed" + "s" * (ds.sizes["seed"] > 1)
+
+
+def class_names(ds: xr.Dataset) -> list[str]:
+    """A name for each class 0..c−1 that the labels know; the number itself where the data have no names."""
+    names = [plain(name, 16) for name in json.loads(ds.attrs.get("class_names", "[]"))]
+    labels = ds["label"].values
+    highest = int(labels.max()) if labels.size and np.issubdtype(labels.dtype, np.integer) else -1
+    return [names[i] if i < len(names) else str(i) for i in range(highest + 1)]
