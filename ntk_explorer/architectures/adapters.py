@@ -92,15 +92,12 @@ def from_equinox(model: Any, *, channels_first: bool = False) -> tuple[Network, 
     params, static = equinox.partition(equinox.nn.inference_mode(model), equinox.is_inexact_array)
 
     def apply(params, x):
-        x = jnp.asarray(x)
-        x = jnp.moveaxis(x, -1, 1) if channels_first else x
-        return jax.vmap(equinox.combine(params, static))(x)
+        return jax.vmap(equinox.combine(params, static))(jnp.moveaxis(x, -1, 1) if channels_first else x)
 
     return _network("equinox", model, apply), params
 
 
 def _from_linen(module, example, key, variables, options):
-    import jax
 
     if variables is None and (key is None or example is None):
         raise InvalidInput(
@@ -110,41 +107,76 @@ def _from_linen(module, example, key, variables, options):
     def draw(key):
         return module.init(key, example, **options)
 
-    variables = dict(draw(key) if variables is None else variables)
-    params = variables.pop("params", {})
+    rest = dict(draw(key) if variables is None else variables)
+    params, fixed = _split(rest.pop("params", {}))
 
     def apply(params, x):
-        return module.apply({"params": params, **variables}, x, **options)
+        return module.apply({"params": _join(params, fixed), **rest}, x, **options)
 
     def init(key):
         if example is None:
             raise InvalidInput(f"{type(module).__name__} cannot be drawn anew without an example", "Pass an example.")
-        return draw(key)["params"]
+        return _split(draw(key)["params"])[0]
 
-    return _network("flax.linen", module, apply, init), jax.tree.map(lambda leaf: leaf, params)
+    return _network("flax.linen", module, apply, init), params
 
 
 def _from_nnx(module, options):
+    import jax.numpy as jnp
     from flax import nnx
 
-    graph, params, rest = nnx.split(module, nnx.Param, ...)
+    def trainable(path, variable):  # noqa: ARG001 - the signature of nnx's filters
+        return isinstance(variable, nnx.Param) and jnp.issubdtype(variable.dtype, jnp.inexact)
+
+    graph, params, rest = nnx.split(module, trainable, ...)
 
     def apply(params, x):
         # Merging makes a new object at each call, so that nothing the model writes leaves the trace.
         return nnx.merge(graph, params, rest)(x, **options)
 
-    return _network("flax.nnx", module, apply), params
+    return _network("flax.nnx", module, apply), nnx.to_pure_dict(params)
+
+
+def _split(tree):
+    """A tree's real arrays and its other leaves, each with None in the other's places."""
+    import jax
+    import jax.numpy as jnp
+
+    def real(leaf):
+        return jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)
+
+    return (
+        jax.tree.map(lambda leaf: leaf if real(leaf) else None, tree),
+        jax.tree.map(lambda leaf: None if real(leaf) else leaf, tree),
+    )
+
+
+def _join(params, fixed):
+    import jax
+
+    return jax.tree.map(lambda a, b: b if a is None else a, params, fixed, is_leaf=lambda leaf: leaf is None)
 
 
 def _network(library: str, model: Any, apply: Callable, init: Callable | None = None) -> Network:
+    """``apply`` with inputs brought to the parameters' dtype, and an ``init`` that refuses where there is none."""
+    import jax
+    import jax.numpy as jnp
+
     name = type(model).__name__
+
+    def cast_and_apply(params, x):
+        x = jnp.asarray(x)
+        leaves = jax.tree.leaves(params)
+        # Whole numbers are tokens or indices, which a model looks up.
+        real = leaves and jnp.issubdtype(x.dtype, jnp.inexact)
+        return apply(params, x.astype(jnp.result_type(*leaves)) if real else x)
 
     def refuse(key):  # noqa: ARG001 - the signature of every network's init
         raise InvalidInput(
             f"{name} came with its parameters and cannot be drawn anew", "Build one model per seed and take over each."
         )
 
-    return Network(ForeignModel(library, name), init or refuse, apply)
+    return Network(ForeignModel(library, name), init or refuse, cast_and_apply)
 
 
 def _check_independence(network: Network, params: Any, example: Any) -> None:

@@ -59,7 +59,7 @@ def _load(config: DataConfig, *, whole: bool) -> LabelledData:
         raise InvalidInput(f"{config.name!r} is not read from a file, got path={config.path!r}", "Leave path out.")
     raw = entry(config)
     rows = _choose(raw, config, whole=whole)
-    x = _standardised(raw)[rows]
+    x = _standardised(raw, rows)
     if raw.task == "regression":
         y = targets = raw.y[rows]
     else:
@@ -79,28 +79,32 @@ def _load(config: DataConfig, *, whole: bool) -> LabelledData:
 
 def _choose(raw: RawData, config: DataConfig, *, whole: bool) -> np.ndarray:
     """Row numbers of the subset [n], in the order drawn."""
-    if raw.task == "regression" and config.classes is not None:
-        raise InvalidInput(f"{config.name!r} is a regression, got classes={config.classes}", "Leave classes out.")
-    found, wanted = len(raw.class_names), config.classes
-    if wanted is not None and wanted > found:
-        raise InvalidInput(f"{config.name!r} has {found} classes, got classes={wanted}", f"Lower it to {found}.")
-    candidates = np.arange(len(raw.y)) if wanted is None else np.flatnonzero(raw.y < wanted)
+    candidates = np.arange(len(raw.y))
+    if config.classes is not None:
+        _check_classes(raw, config)
+        candidates = np.flatnonzero(raw.y < config.classes)
     n = min(config.n, len(candidates)) if whole else config.n
     if n > len(candidates):
         raise InvalidInput(
             f"n = {n} is beyond the {len(candidates)} examples of {config.name!r}", f"Lower n to {len(candidates)}."
         )
-    if raw.drawn:
-        return candidates[:n]
-    rng = np.random.default_rng(config.seed)
-    if raw.task == "regression":
-        return rng.permutation(candidates)[:n]
-    classes = wanted or found
+    classes = config.classes or len(raw.class_names)
     if n < classes:
         raise InvalidInput(
             f"n = {n} is below the {classes} classes of {config.name!r}", f"Raise n to {classes} or lower classes."
         )
-    return balanced_rows(raw.y, candidates, n, rng)
+    if raw.drawn:
+        return candidates[:n]
+    rng = np.random.default_rng(config.seed)
+    return rng.permutation(candidates)[:n] if raw.task == "regression" else balanced_rows(raw.y, candidates, n, rng)
+
+
+def _check_classes(raw: RawData, config: DataConfig) -> None:
+    found, wanted = len(raw.class_names), config.classes or 0
+    if raw.task == "regression":
+        raise InvalidInput(f"{config.name!r} is a regression, got classes={wanted}", "Leave classes out.")
+    if wanted > found:
+        raise InvalidInput(f"{config.name!r} has {found} classes, got classes={wanted}", f"Lower it to {found}.")
 
 
 def balanced_rows(y: np.ndarray, candidates: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -124,17 +128,17 @@ def balanced_rows(y: np.ndarray, candidates: np.ndarray, n: int, rng: np.random.
     return shuffled[np.argsort(turn, kind="stable")][:n]
 
 
-def _standardised(raw: RawData) -> np.ndarray:
-    """Zero mean and unit variance over the whole source: per channel of images, per feature of tables.
+def _standardised(raw: RawData, rows: np.ndarray) -> np.ndarray:
+    """Examples with zero mean and unit variance over the whole source: per channel of images, per feature of tables.
 
     One mean and deviation per channel keeps the geometry between pixels; what is constant becomes 0.
     """
     if not raw.standardise:
-        return raw.x
+        return raw.x[rows]
     axes = tuple(range(raw.x.ndim - 1)) if raw.image else (0,)
     # Divided by the largest magnitude first, so that the square of no finite value overflows.
     largest = np.abs(raw.x).max(axis=axes, keepdims=True)
     x = raw.x / np.where(largest == 0, 1.0, largest)
     constant = x.max(axis=axes, keepdims=True) == x.min(axis=axes, keepdims=True)
-    deviation = np.where(constant, 1.0, x.std(axis=axes, keepdims=True))
-    return np.where(constant, 0.0, (x - x.mean(axis=axes, keepdims=True)) / deviation)
+    mean, deviation = x.mean(axis=axes, keepdims=True), np.where(constant, 1.0, x.std(axis=axes, keepdims=True))
+    return np.where(constant, 0.0, (x[rows] - mean) / deviation)
