@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -94,7 +95,7 @@ class WarmWorker:
         self._calls: dict[int, _Call] = {}
         self._process: subprocess.Popen | None = None
         self._closed = False
-        self._outbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._postman = threading.Thread(target=self._deliver, name="ntk-explorer events", daemon=True)
         self._postman.start()
         with self._lock:
@@ -174,7 +175,7 @@ class WarmWorker:
             self._queue.clear()
             self._running = None
             for call in self._calls.values():
-                self._outbox.put(partial(call.future.cancel))
+                self._outbox.put(call.future.cancel)
             self._calls.clear()
             process, self._process = self._process, None
         if process:
@@ -208,7 +209,8 @@ class WarmWorker:
             self._start()
 
     def _send(self, kind: str, number: int, body: Any = None) -> None:
-        assert self._process and self._process.stdin
+        assert self._process is not None
+        assert self._process.stdin is not None
         try:
             self._process.stdin.write(pickle.dumps((kind, number, body)))
             self._process.stdin.flush()
@@ -385,7 +387,5 @@ def _stop(process: subprocess.Popen) -> None:
 def _close(process: subprocess.Popen) -> None:
     for stream in (process.stdin, process.stdout):
         if stream:
-            try:
+            with suppress(OSError):  # Unsent bytes to a process that is gone.
                 stream.close()
-            except OSError:
-                pass  # Unsent bytes to a process that is gone.
