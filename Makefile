@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-serve: .venv/dashboard.installed  ## set up and open the dashboard at http://localhost:$(PORT)
+serve: .venv/dashboard.installed  ## set up and open the dashboard at http://localhost:5006 (PORT=... for another)
 	@$(BIN)/ntk-explorer serve --port $(PORT)
 
 test: lint  ## set up and run everything but the slow tests
