@@ -29,3 +29,4 @@ from .kernels.estimate import Estimate as Estimate
 from .kernels.estimate import estimate as estimate
 from .kernels.estimate import explain as explain
 from .kernels.gram import gram as gram
+from .sweeps.run import run_sweep as run_sweep

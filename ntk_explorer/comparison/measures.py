@@ -53,6 +53,7 @@ def block_norm(entk):
 @MEASURES.register(
     "relative_frobenius",
     label="relative Frobenius error",
+    axis="relative Frobenius error ‖K⊗I − Θ‖ / ‖Θ‖",
     equation=r"\lVert K \otimes I_O - \Theta \rVert_F \,/\, \lVert \Theta \rVert_F",
     reference="Mohamadi, Bae & Sutherland 2023",
     cost="O(n² c²)",
@@ -68,10 +69,10 @@ def relative_frobenius(kernel, entk) -> float:
         entk: Θ [n, m, c, c], the eNTK of the same examples.
 
     Returns:
-        The relative error, 0 for a perfect substitute.
+        The relative error, 0 for a perfect substitute; NaN when the eNTK is zero.
 
     Raises:
-        InvalidInput: the shapes do not belong together, or the eNTK is zero.
+        InvalidInput: the shapes do not belong together, or a kernel holds NaN or infinite entries.
     """
     error = block_error(kernel, entk)
     xp = error.__array_namespace__()
@@ -96,10 +97,10 @@ def largest_eigenvalue_error(kernel, entk) -> float:
         entk: Θ [n, n, c, c], or its eigenvalues [n c].
 
     Returns:
-        The relative error.
+        The relative error; NaN when the eNTK is zero.
 
     Raises:
-        InvalidInput: a kernel is not one of a set of examples against itself, or Θ is zero.
+        InvalidInput: a kernel is not one of a set of examples against itself, or not finite.
     """
     largest = float(_spectrum(entk)[0])
     return _ratio(abs(float(_spectrum(kernel)[0]) - largest), largest)
@@ -136,6 +137,6 @@ def _pair(kernel, entk):
 
 
 def _ratio(error: float, scale: float) -> float:
-    if not scale > 0:
-        raise InvalidInput("The eNTK is zero or not finite, so no relative error exists", "Check inputs and variances.")
-    return error / scale
+    if not (math.isfinite(error) and math.isfinite(scale)):
+        raise InvalidInput("A kernel holds NaN or infinite entries", "Check inputs, depth and weight variances.")
+    return error / scale if scale > 0 else math.nan

@@ -1,0 +1,126 @@
+"""One cell of a sweep: one network, its eNTK, the kernels that stand in for it and all that is kept of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+
+import numpy as np
+
+from ntk_explorer.architectures import Network, build
+from ntk_explorer.comparison import MEASURES
+from ntk_explorer.comparison.measures import block_error, block_norm
+from ntk_explorer.datasets import LabelledData
+from ntk_explorer.kernels import KERNELS
+from ntk_explorer.spectra.eigen import eigenvalues, unwrap
+from ntk_explorer.sweeps.assembly import CellResult, matrix_bytes
+from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
+
+PRODUCER = "sweep-cell"
+REVISION = 1  # raise it when a cell's numbers or names change: stored cells are then computed again
+# Beyond this, only the first seed's cells keep their matrices.
+MATRIX_LIMIT = 4_000_000
+
+
+def examples(data: LabelledData) -> dict:
+    """What a sweep remembers of its data: a label and an id per example; a regression's label is its target."""
+    label = data.y if data.task == "classification" else data.targets[:, 0]
+    return {"label": np.asarray(label), "ids": np.asarray(data.ids), "class_names": list(data.class_names)}
+
+
+def cell_keys(plan: SweepPlan, data: LabelledData) -> dict[tuple[int, int], str]:
+    """The store's key of every cell: a hash of all that its numbers depend on, and of nothing else.
+
+    More widths or seeds in a plan leave the keys of the others as they are.
+    """
+    x = np.ascontiguousarray(data.x)
+    common = {
+        "producer": PRODUCER,
+        "revision": REVISION,
+        "data": plan.data.model_dump(mode="json"),
+        "network": plan.network.model_dump(mode="json", exclude=set(DERIVED)),
+        "inputs": data.inputs,
+        "outputs": data.outputs,
+        "fingerprint": hashlib.sha256(f"{x.dtype} {x.shape}".encode() + x.tobytes()).hexdigest(),
+        "seed": plan.seed,
+        "kernels": plan.kernels,
+        "dtype": plan.dtype,
+    }
+    return {(width, index): _digest(common | {"width": width, "index": index}) for width, index in plan.cells}
+
+
+def _digest(configuration: dict) -> str:
+    return hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
+
+
+def network_at(plan: SweepPlan, data: LabelledData, width: int) -> Network:
+    """The plan's network at one width, in the shapes of the data."""
+    return build(plan.network, width=width, inputs=data.inputs, outputs=data.outputs)
+
+
+def initialise(plan: SweepPlan, network: Network, index: int):
+    """Parameters of one seed; every (width, index) has a key of its own, whatever else the plan holds."""
+    import jax  # not above: plans and results are handled without jax
+
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(plan.seed), network.config.width), index)
+    return network.init(key)
+
+
+def compute_cell(plan: SweepPlan, data: LabelledData, width: int, index: int) -> CellResult:
+    """Compute one cell.
+
+    Args:
+        plan: the sweep.
+        data: its examples.
+        width: a hidden width.
+        index: number of the initialisation.
+
+    Returns:
+        The :class:`CellResult`.
+    """
+    import jax
+
+    begun = time.perf_counter()
+    with jax.enable_x64(plan.dtype == "float64"):
+        network = network_at(plan, data, width)
+        kernels = all_kernels(plan, network, initialise(plan, network, index), jax.numpy.asarray(data.x, plan.dtype))
+        arrays = {f"eigenvalues.{name}": np.asarray(eigenvalues(kernel)) for name, kernel in kernels.items()}
+        arrays |= _errors(plan, kernels)
+        if index == 0 or matrix_bytes(plan, len(data.x)) <= MATRIX_LIMIT:
+            arrays |= _matrices(plan, kernels)
+    arrays["seconds"] = np.asarray(time.perf_counter() - begun)
+    arrays["device"] = np.asarray(jax.devices()[0].device_kind)
+    return CellResult(width, index, arrays, examples(data))
+
+
+def all_kernels(plan: SweepPlan, network: Network, params, x1, x2=None) -> dict:
+    """The eNTK and the plan's kernels; those that are contractions of its blocks are taken from them."""
+    entk = unwrap(KERNELS["entk"](network.apply, params, x1, x2))
+    kernels = {"entk": entk}
+    for name in plan.kernels:
+        card = KERNELS[name]
+        if "from_blocks" in card.extras:
+            kernels[name] = card.extras["from_blocks"](entk)
+        else:
+            kernels[name] = unwrap(card(network.apply, params, x1, x2))
+    return kernels
+
+
+def _errors(plan: SweepPlan, kernels: dict) -> dict[str, np.ndarray]:
+    return {
+        f"{measure}.{name}": np.asarray(entry(kernels[name], kernels["entk"]))
+        for measure, entry in MEASURES.items()
+        if "spectral" not in entry.tags
+        for name in plan.kernels
+    }
+
+
+def _matrices(plan: SweepPlan, kernels: dict) -> dict[str, np.ndarray]:
+    scale = math.sqrt(kernels["entk"].shape[-1])
+    arrays = {"gram.entk": block_norm(kernels["entk"]) / scale}
+    for name in plan.kernels:
+        arrays[f"gram.{name}"] = kernels[name]
+        arrays[f"block_error.{name}"] = block_error(kernels[name], kernels["entk"]) / scale
+    return {name: np.asarray(array, dtype=np.float32) for name, array in arrays.items()}
