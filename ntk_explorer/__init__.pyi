@@ -19,12 +19,12 @@ from .kernels.empirical import entk as entk
 from .kernels.empirical import pntk as pntk
 from .kernels.empirical import single_logit as single_logit
 from .kernels.empirical import trntk as trntk
-from .spectra import SUMMARIES as SUMMARIES
-from .spectra.summaries import spectrum as spectrum
-from .sweeps.plan import SweepPlan as SweepPlan
-from .sweeps.plan import plan_sweep as plan_sweep
 from .kernels.estimate import Estimate as Estimate
 from .kernels.estimate import estimate as estimate
 from .kernels.estimate import explain as explain
 from .kernels.gram import gram as gram
+from .spectra import SUMMARIES as SUMMARIES
+from .spectra.summaries import spectrum as spectrum
+from .sweeps.plan import SweepPlan as SweepPlan
+from .sweeps.plan import plan_sweep as plan_sweep
 from .sweeps.run import run_sweep as run_sweep

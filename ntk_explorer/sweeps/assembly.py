@@ -117,7 +117,7 @@ class _Table:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
-    def _empty(self, *shape: int, dtype=float) -> np.ndarray:
+    def _empty(self, *shape: int, dtype: type = float) -> np.ndarray:
         return np.full(shape, np.nan, dtype)
 
     def _eigenvalues(self) -> tuple:
