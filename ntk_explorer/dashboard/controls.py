@@ -10,7 +10,7 @@ import param
 from pydantic import ValidationError
 
 from ntk_explorer.architectures import ARCHITECTURES
-from ntk_explorer.dashboard.forms import FieldGroup, widget_for
+from ntk_explorer.dashboard.forms import COMPACT, FieldGroup
 from ntk_explorer.dashboard.uploads import Upload
 from ntk_explorer.datasets import DATASETS, DataConfig
 from ntk_explorer.errors import NTKExplorerError, explain_validation
@@ -30,8 +30,8 @@ class Controls(pn.viewable.Viewer):
         self._hide, self._preset, self._busy = hide, plan, False
         self.upload = Upload()
         self._data = FieldGroup(DataConfig, leave_out=("path",), choices={"name": _labels(DATASETS)})
-        self._architecture = widget_for(
-            "architecture", SweepPlan.model_fields["network"], _labels(ARCHITECTURES)
+        self._architecture = pmui.Select(
+            label="architecture", options=_labels(ARCHITECTURES), value=plan.network.architecture, **COMPACT
         )
         self._network_place = pn.Column(sizing_mode="stretch_width")
         comparable = {entry.label: name for name, entry in KERNELS.items() if "per-output" not in entry.tags}
@@ -129,7 +129,7 @@ class Controls(pn.viewable.Viewer):
         return pn.Column(*shown, sizing_mode="stretch_width")
 
     def _group(self, key: str, title: str, content: list[Any]):
-        heading = pmui.Typography(title, variant="subtitle2", margin=(8, 4, 0, 4), sizing_mode="stretch_width")
+        heading = pmui.Typography(title, variant="subtitle1", sx={"fontWeight": 700}, margin=(8, 4, 0, 6), sizing_mode="stretch_width")
         reset = pmui.IconButton(
             icon="restart_alt", description=f"Reset {title.lower()} to the preset", size="small", margin=0
         )

@@ -19,7 +19,7 @@ from ntk_explorer.dashboard.safe_text import safe_text
 from ntk_explorer.errors import explain_validation
 
 COMPACT = {"size": "small", "sizing_mode": "stretch_width", "margin": (5, 4)}
-WORDS = {"parameterization": "parameterisation", "n": "examples", "dtype": "precision", "seed": "seed of the subset"}
+WORDS = {"name": "data set", "parameterization": "parameterisation", "n": "examples", "dtype": "precision", "seed": "seed of the subset"}
 
 
 def caption(name: str, field: FieldInfo) -> str:
@@ -50,12 +50,12 @@ def widget_for(name: str, field: FieldInfo, choices: dict[str, str] | None = Non
         return pmui.Select(options=choices or list(get_args(kind)), value=default, **common)
     if kind is bool:
         return pmui.Checkbox(value=default, **(common | {"margin": (10, 4)}))
-    if kind in (int, float):
+    if kind in (int, float) and not optional:
         low, high = _bounds(field)
         number = pmui.IntInput if kind is int else pmui.FloatInput
-        hint = {"placeholder": "all"} if optional else {}
-        return number(value=default, start=low, end=high, step=_step(kind, default), **common, **hint)
-    return pmui.TextInput(value=default or "", **common)
+        return number(value=default, start=low, end=high, step=_step(kind, default), **common)
+    # A number input cannot be empty, so a number that may be left out is text.
+    return pmui.TextInput(value="" if default is None else str(default), placeholder="all", **common)
 
 
 def _plain_type(annotation: Any) -> tuple[Any, bool]:
@@ -84,6 +84,12 @@ def _step(kind: type, default: Any) -> Any:
     return 10 if isinstance(default, int) and default >= 50 else 1
 
 
+def _own_first(config: type[BaseModel]) -> list[str]:
+    """A configuration's own fields before the ones it shares with its siblings."""
+    shared = {name for base in config.__mro__[1:] if base is not BaseModel for name in getattr(base, "model_fields", ())}
+    return sorted(config.model_fields, key=lambda name: name in shared)
+
+
 class FieldGroup(pn.viewable.Viewer):
     """The widgets of one configuration class; ``values`` follows them, and can be set.
 
@@ -98,7 +104,7 @@ class FieldGroup(pn.viewable.Viewer):
         """Make one widget per field of ``config``; ``fixed`` values complete it when it is checked."""
         super().__init__(**params)
         self.config, self._fixed = config, fixed or {}
-        names = [name for name in config.model_fields if name not in leave_out and name not in self._fixed]
+        names = [name for name in _own_first(config) if name not in leave_out and name not in self._fixed]
         self.widgets = {name: widget_for(name, config.model_fields[name], (choices or {}).get(name)) for name in names}
         for widget in self.widgets.values():
             # A widget's value is the committed one (Enter, or focus lost), not each key typed.
@@ -128,7 +134,10 @@ class FieldGroup(pn.viewable.Viewer):
             return tuple(int(i) if isinstance(i, str) and i.isascii() and i.isdigit() else i for i in items)
         if shown in ("", None) and not optional:
             return field.get_default(call_default_factory=True)
-        return None if shown == "" else shown
+        return None if shown == "" else shown  # pydantic reads a number from its text
+
+    def _kind(self, name: str) -> Any:
+        return _plain_type(self.config.model_fields[name].annotation)[0]
 
     def show(self, values: dict[str, Any]) -> None:
         """Set the widgets, as one change."""
@@ -139,7 +148,7 @@ class FieldGroup(pn.viewable.Viewer):
                     continue
                 value = values[name]
                 if isinstance(widget, pmui.TextInput):
-                    value = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+                    value = ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
                 widget.value = list(value) if isinstance(value, tuple) else value
         finally:
             self._setting = False
@@ -147,8 +156,7 @@ class FieldGroup(pn.viewable.Viewer):
 
     def __panel__(self):
         """Small fields two abreast, wide ones in a row of their own, checkboxes last."""
-        wide = (pmui.TextInput, pmui.CheckBoxGroup)
-        narrow = [w for w in self.widgets.values() if not isinstance(w, wide)]
+        wide = [w for name, w in self.widgets.items() if get_origin(self._kind(name)) is tuple]
+        narrow = [w for w in self.widgets.values() if w not in wide]
         rows = [pn.Row(*narrow[k : k + 2], sizing_mode="stretch_width") for k in range(0, len(narrow), 2)]
-        rest = [w for w in self.widgets.values() if isinstance(w, wide)]
-        return pn.Column(*rows, *rest, self._message, sizing_mode="stretch_width")
+        return pn.Column(*rows, *wide, self._message, sizing_mode="stretch_width")

@@ -4,14 +4,43 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import panel as pn
+
 from ntk_explorer.dashboard.links import ExplorerState, View, to_query
+from ntk_explorer.dashboard.safe_text import safe_text
 from ntk_explorer.sweeps.plan import plan_sweep
+
+CARD_CSS = """
+a { display: flex; flex-direction: column; gap: 6px; padding: 14px 16px; border: 1px solid #8885; border-radius: 10px;
+    color: inherit; text-decoration: none; height: 100%; box-sizing: border-box; font-size: 14px; line-height: 1.4; }
+a:hover, a:focus { border-color: #0072b2; box-shadow: 0 2px 10px #0072b233; }
+b { font-size: 16px; }
+svg { height: 48px; width: 120px; fill: none; stroke-width: 2.5; stroke-linecap: round; }
+span { opacity: .8; }
+"""
+BLUE, ORANGE, BLACK = "#0072b2", "#d55e00", "currentColor"
+# Sketches of what a card shows, not measurements.
+SKETCHES = {
+    "falling": f'<path stroke="{BLUE}" d="M6 8 L114 34"/><path stroke="{ORANGE}" d="M6 14 L114 40"/>',
+    "steep": f'<path stroke="{BLUE}" d="M6 6 L76 44"/><path stroke="{BLACK}" stroke-dasharray="4 5" d="M6 6 L114 26"/>',
+    "levels": f'<path stroke="{BLUE}" d="M6 42 L114 6"/><path stroke="{ORANGE}" d="M6 26 L114 26"/>',
+    "spectrum": f'<path stroke="{BLACK}" d="M6 6 C60 10 90 20 114 44"/>'
+    f'<path stroke="{BLUE}" d="M6 10 H40 V16 H72 V24 H96 V34 H114"/>',
+    "block": "".join(
+        f'<rect x="{8 + 11 * a}" y="{2 + 11 * b}" width="9" height="9" stroke="none" fill="{BLUE}" '
+        f'fill-opacity="{0.95 if a == b else 0.12}"/>'
+        for a in range(4)
+        for b in range(4)
+    ),
+    "layers": "".join(f'<path stroke="{BLUE}" stroke-opacity="{1 - 0.14 * k}" d="M6 {6 + 7 * k} H114"/>' for k in range(6)),
+}
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A question, a sentence about it, and the state that shows it."""
+    """A question, a sentence about it, and the state that shows it; ``name`` is for the command line."""
 
+    name: str
     title: str
     text: str
     icon: str
@@ -23,49 +52,55 @@ class Preset:
         return to_query(self.state)
 
 
-def _preset(title: str, text: str, icon: str, *, tab: str = "width", **plan) -> Preset:
-    return Preset(title, text, icon, ExplorerState(plan=plan_sweep(**plan), view=View(tab=tab)))
+def _preset(name: str, title: str, text: str, icon: str, *, tab: str = "width", **plan) -> Preset:
+    return Preset(name, title, text, icon, ExplorerState(plan=plan_sweep(**plan), view=View(tab=tab)))
 
 
 def presets() -> list[Preset]:
     """The cards of the Start tab, in order."""
     return [
         _preset(
+            "width",
             "Width makes the kernels agree",
             "Handwritten digits and a three-layer network: the pNTK approaches the eNTK as the network widens.",
-            "show_chart",
+            "falling",
         ),
         _preset(
+            "one-hidden-layer",
             "One hidden layer is another law",
             "With two weight layers in standard parameterisation the error falls three times as fast, as width to the "
             "power −3/2. Guess why before you read on.",
-            "trending_down",
+            "steep",
             network={"architecture": "mlp", "depth": 2},
         ),
         _preset(
+            "ntk-parameterization",
             "The same network, another scale",
             "In the NTK parameterisation the kernel no longer grows with width, and one hidden layer returns to −1/2.",
-            "straighten",
+            "levels",
             network={"architecture": "mlp", "depth": 2, "parameterization": "ntk"},
         ),
         _preset(
+            "spectrum",
             "What the eigenvalues show",
             "Two rings in the plane: watch the spectra of the eNTK and its surrogates approach one another.",
-            "stacked_line_chart",
+            "spectrum",
             tab="spectrum",
             data={"name": "rings", "n": 80},
             widths=(16, 32, 64, 128, 256, 512),
         ),
         _preset(
+            "block",
             "Inside a block",
             "Five classes of digits: click a pair of images and see the eNTK block that one pNTK number stands for.",
-            "grid_on",
+            "block",
             tab="matrices",
             data={"name": "digits", "n": 50, "classes": 5},
             widths=(16, 64, 256, 1024),
             seeds=3,
         ),
         _preset(
+            "depth",
             "Does depth matter?",
             "Six weight layers with tanh: the same law, further up. Compare the level at width 64 with the first card.",
             "layers",
@@ -74,3 +109,14 @@ def presets() -> list[Preset]:
             seeds=3,
         ),
     ]
+
+
+def card_html(preset: Preset) -> pn.pane.HTML:
+    """A preset as a card that is a plain link, drawn with a small curve of its own kind."""
+    return pn.pane.HTML(
+        f'<a href="{safe_text(preset.link, longest=2000)}"><svg viewBox="0 0 120 48" aria-hidden="true">'
+        f"{SKETCHES[preset.icon]}</svg><b>{safe_text(preset.title)}</b><span>{safe_text(preset.text)}</span></a>",
+        stylesheets=[CARD_CSS],
+        styles={"flex": "1 1 270px", "max-width": "420px"},
+        margin=0,
+    )

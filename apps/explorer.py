@@ -1,0 +1,5 @@
+"""`panel serve apps/explorer.py`: the same page that `ntk-explorer serve` shows."""
+
+from ntk_explorer.dashboard.app import page
+
+page().servable()

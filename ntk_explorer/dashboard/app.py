@@ -1,0 +1,113 @@
+"""The served application: one page per session, one worker per server."""
+
+from __future__ import annotations
+
+import functools
+import webbrowser
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import panel as pn
+
+from ntk_explorer.dashboard.links import ExplorerState, from_query, to_query
+from ntk_explorer.dashboard.model import ExplorerModel
+from ntk_explorer.dashboard.presets import presets
+from ntk_explorer.dashboard.shell import Shell
+from ntk_explorer.errors import InvalidInput, UnknownName
+from ntk_explorer.jobs.worker import WarmWorker
+
+TITLE = "NTK Explorer"
+WARM_UP = "ntk_explorer.sweeps.warm_up:warm_up"
+
+
+@functools.cache
+def worker() -> WarmWorker:
+    """The server's worker: started when it is first asked for, ended with the server's process."""
+    return WarmWorker(warm_up=WARM_UP)
+
+
+def page():
+    """A page for the present session, in the state that its link describes, already computing."""
+    pn.extension("katex", "filedropper", notifications=False, reconnect=True)
+    arguments = {key: values[-1].decode("utf-8", "replace") for key, values in pn.state.session_args.items()}
+    state, notices = from_query(arguments)
+    model = ExplorerModel(worker(), state=state, later=_document_thread())
+    shell = Shell(model, notices, title=TITLE)
+    pn.state.onload(model.compute)
+    pn.state.on_session_destroyed(lambda _context: shell.close())
+    return shell.page
+
+
+def _document_thread() -> Callable[[Callable[[], None], float], None]:
+    """A schedule that runs actions on the thread of this session's document, the only one that may touch it."""
+    document = pn.state.curdoc
+
+    def later(action: Callable[[], None], seconds: float) -> None:
+        if document is None:
+            action()
+            return
+        try:
+            if seconds > 0:
+                document.add_next_tick_callback(lambda: document.add_timeout_callback(action, int(1000 * seconds)))
+            else:
+                document.add_next_tick_callback(action)
+        except (AttributeError, RuntimeError):
+            pass  # The session has gone between the event and its turn.
+
+    return later
+
+
+def start_query(*, preset: str | None = None, config: Path | None = None) -> str:
+    """The link's query for a preset, given by number or title, or for a sweep in a YAML file."""
+    if config is not None:
+        from ntk_explorer.sweeps.files import read_plan
+
+        plan = read_plan(config)
+        if plan.data.path is not None:
+            raise InvalidInput(f"{config} reads a file, which links do not carry", "Leave data.path out and upload it.")
+        return to_query(ExplorerState(plan=plan))
+    if preset is None:
+        return ""
+    known = {card.name: card for card in presets()}
+    if preset not in known:
+        raise UnknownName("preset", preset, known)
+    return known[preset].link
+
+
+def serve(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 5006,
+    open_browser: bool = True,
+    origins: Sequence[str] = (),
+    query: str = "",
+) -> None:
+    """Serve the dashboard until Ctrl-C; then the worker ends as well.
+
+    Args:
+        host: address to listen on; only this machine by default.
+        port: port to listen on.
+        open_browser: open the page in the browser.
+        origins: further HOST:PORT names under which browsers may reach the page.
+        query: state to open the browser in, as from :func:`start_query`.
+    """
+    worker()
+    address = f"[{host}]" if ":" in host else host
+    url = f"http://{'localhost' if host in ('127.0.0.1', '::1') else address}:{port}/{query}"
+    server = pn.serve(
+        {"/": page},
+        title=TITLE,
+        address=host,
+        port=port,
+        websocket_origin=sorted({f"localhost:{port}", f"{address}:{port}", *origins}),
+        show=False,
+        start=False,
+        verbose=False,
+    )
+    print(url, flush=True)
+    if open_browser:
+        server.io_loop.call_later(0.1, webbrowser.open, url)
+    try:
+        server.run_until_shutdown()
+    finally:
+        worker().shutdown()

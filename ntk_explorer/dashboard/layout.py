@@ -1,0 +1,41 @@
+"""Small pieces that the pages are laid out with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import panel as pn
+
+from ntk_explorer.dashboard.model import ExplorerModel
+
+TABLE_CSS = """
+table.summary { border-collapse: collapse; font-size: 14px; width: 100%; }
+table.summary caption { text-align: left; opacity: .75; padding-bottom: 4px; }
+table.summary th, table.summary td { padding: 3px 12px; text-align: right; border-bottom: 1px solid #8884; }
+table.summary tr th:first-child { text-align: left; font-weight: 500; }
+table.summary td { font-variant-numeric: tabular-nums; }
+"""
+
+
+def bar(*items) -> pn.FlexBox:
+    """Items side by side, wrapping where the window is narrow."""
+    return pn.FlexBox(*items, sizing_mode="stretch_width", align_items="center", gap="12px")
+
+
+def hint(model: ExplorerModel, text: str) -> pn.pane.HTML:
+    """One line of explaining text, which ``text=off`` in a link leaves out."""
+    return pn.pane.HTML(
+        f"<span style='opacity:.75'>{text}</span>", visible=model.state.view.text, sizing_mode="stretch_width"
+    )
+
+
+def table(model: ExplorerModel, html: Callable[[ExplorerModel], str]) -> pn.pane.HTML:
+    """A table that follows the result and the view."""
+    pane = pn.pane.HTML("", stylesheets=[TABLE_CSS], sizing_mode="stretch_width", margin=(4, 16, 16, 16))
+
+    def refresh(*_) -> None:
+        pane.object = html(model) if model.result is not None else ""
+
+    model.param.watch(refresh, ["result", "state"])
+    refresh()
+    return pane

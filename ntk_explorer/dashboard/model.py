@@ -1,0 +1,245 @@
+"""One session: the state, the result as far as it has come, and the conversation with the worker."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import param
+
+from ntk_explorer.dashboard.links import ExplorerState
+from ntk_explorer.errors import NTKExplorerError
+from ntk_explorer.jobs.worker import Job, WarmWorker
+from ntk_explorer.sweeps.assembly import assemble
+from ntk_explorer.sweeps.plan import SweepPlan
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+SWEEP = "ntk_explorer.sweeps.run:sweep_events"
+BLOCK = "ntk_explorer.sweeps.run:block"
+ESTIMATE = "ntk_explorer.sweeps.estimate:describe_sweep"
+DATA = "ntk_explorer.datasets:load"
+PAUSE = 0.25  # seconds between two pictures of a running sweep
+
+Later = Callable[[Callable[[], None], float], None]
+
+
+def at_once(action: Callable[[], None], seconds: float) -> None:
+    """The simplest schedule: in the thread that asks."""
+    if seconds > 0:
+        time.sleep(seconds)
+    action()
+
+
+class ExplorerModel(param.Parameterized):
+    """What the pages show and the controls change.
+
+    ``later(action, seconds)`` runs an action on the thread that owns the page; the worker's events, which
+    arrive on a thread of their own, touch nothing before that. Answers to superseded questions are dropped
+    by their generation number.
+    """
+
+    state = param.ClassSelector(class_=ExplorerState, doc="the sweep on the screen and what of it is looked at")
+    result = param.Parameter(default=None, doc="xarray Dataset of the sweep, NaN where it has not come yet")
+    stale = param.Boolean(default=False, doc="the result belongs to the sweep before this one")
+    status = param.Selector(
+        default="idle", objects=["idle", "queued", "running", "done", "cancelled", "failed"], doc="of the sweep"
+    )
+    step = param.Integer(default=0, doc="cells finished")
+    seconds_left = param.Number(default=None, allow_None=True, doc="estimate, once there is one")
+    message = param.String(default="", doc="what went wrong, in words")
+    data = param.Parameter(default=None, doc="LabelledData behind the result, once somebody asked to see examples")
+    block = param.Dict(default=None, allow_None=True, doc="the chosen eNTK block and the kernels' values there")
+    estimate = param.Dict(default=None, allow_None=True, doc="seconds and bytes of the sweep that the controls describe")
+    refusal = param.String(default="", doc="why that sweep cannot be run, in words")
+
+    def __init__(self, worker: WarmWorker, *, state: ExplorerState | None = None, later: Later = at_once, **params):
+        """Nothing is asked of the worker before :meth:`compute`."""
+        super().__init__(state=state or ExplorerState(), **params)
+        self._worker, self._later = worker, later
+        self._job: Job | None = None
+        self._lock = threading.Lock()
+        self._inbox: list[tuple[int, dict]] = []
+        self._waiting = False
+        self._generation = self._block_generation = self._estimate_generation = 0
+        self._last = 0.0
+        self._data_of = None
+        self._cells: list = []
+        self._shown: ExplorerState | None = None  # of the last result, while another is awaited
+        self._drawn: ExplorerState | None = None  # of the result
+        self.figures: dict[str, Callable[[], Any]] = {}  # tab -> its main figure, for export
+        self.ghost: tuple[Any, int] | None = None  # the result and width seen before these
+
+    def compute(self) -> None:
+        """Start the sweep of the present state; the last result stays until the first new cell is there."""
+        self._leave()
+        self._generation += 1
+        self._cells = []
+        self._shown = self._drawn
+        self.param.update(
+            status="queued", step=0, seconds_left=None, message="", stale=self.result is not None, block=None, data=None
+        )
+        self._data_of = None
+        generation, plan = self._generation, self.state.plan
+        try:
+            self._job = self._worker.submit(
+                SWEEP,
+                {"plan_json": plan.model_dump_json()},
+                key=plan.model_dump_json(),
+                on_event=lambda event: self._arrived(generation, event),
+            )
+        except NTKExplorerError as error:
+            self.param.update(status="failed", message=str(error))
+
+    def stop(self) -> None:
+        """Leave the sweep at once; finished cells stay."""
+        if self.active:
+            self._leave()
+            self._generation += 1
+            self.param.update(status="cancelled", seconds_left=None)
+
+    def close(self) -> None:
+        """Leave all work; late answers find nobody."""
+        self._leave()
+        self._generation += 1
+        self._block_generation += 1
+        self._estimate_generation += 1
+
+    @property
+    def shown(self) -> ExplorerState:
+        """The state that the result belongs to: the present one, or, until new cells come, the one before."""
+        return self._shown if self.stale and self._shown else self.state
+
+    @property
+    def active(self) -> bool:
+        """Whether a sweep is under way."""
+        return self.status in ("queued", "running")
+
+    def run(self, plan: SweepPlan) -> None:
+        """Take another plan and compute it."""
+        self.state = self.state.sweep(plan)
+        self.compute()
+
+    def look(self, **changes) -> None:
+        """Look at something else in the present result."""
+        state = self.state.look(**changes)
+        if state != self.state:
+            if state.width != self.state.width and self.result is not None and not self.stale:
+                self.ghost = (self.result, self.state.width)
+            self.state = state
+
+    @property
+    def cell(self) -> tuple[int, int] | None:
+        """The chosen pair of examples (i, j)."""
+        view = self.shown.view
+        return None if view.i is None or view.j is None else (view.i, view.j)
+
+    def choose(self, cell: tuple[int, int] | None) -> None:
+        """Choose a pair of examples (i, j); None is a click beside the matrix and changes nothing."""
+        if cell is not None and not self.stale:
+            self.look(i=cell[0], j=cell[1])
+
+    def ask_block(self) -> None:
+        """Fetch the eNTK block of the chosen pair, and the data where they are not here yet."""
+        view = self.state.view
+        self._block_generation += 1
+        if view.i is None or view.j is None:
+            self.block = None
+            return
+        argument = {
+            "plan_json": self.state.plan.model_dump_json(),
+            "width": self.state.width,
+            "index": view.draw,
+            "i": view.i,
+            "j": view.j,
+        }
+        self._ask(BLOCK, argument, "_block_generation", lambda block: self.param.update(block=block), self._complain)
+        if self._data_of != self.state.plan.data:
+            self._data_of = self.state.plan.data
+            question = {"config": self._data_of}
+            self._ask(DATA, question, "_generation", lambda data: self.param.update(data=data), self._complain)
+
+    def ask_estimate(self, plan: SweepPlan) -> None:
+        """Fetch what a sweep would cost; a refusal becomes text."""
+        self._estimate_generation += 1
+        self.param.update(estimate=None, refusal="")
+        self._ask(
+            ESTIMATE,
+            {"plan_json": plan.model_dump_json()},
+            "_estimate_generation",
+            lambda estimate: self.param.update(estimate=estimate, refusal=estimate.get("refusal", "")),
+            lambda problem: self.param.update(estimate=None, refusal=problem),
+        )
+
+    def _complain(self, problem: str) -> None:
+        self.message = problem
+
+    def _ask(self, target: str, argument: dict, counter: str, use: Callable, complain: Callable[[str], None]) -> None:
+        generation = getattr(self, counter)
+
+        def answered(future: Future) -> None:
+            if not future.cancelled():
+                self._later(lambda: deliver(future), 0)
+
+        def deliver(future: Future) -> None:
+            if generation != getattr(self, counter):
+                return
+            error = future.exception()
+            if error is None:
+                use(future.result())
+            else:
+                complain(str(error))
+
+        try:
+            self._worker.call(target, argument).add_done_callback(answered)
+        except NTKExplorerError as error:
+            complain(str(error))
+
+    def _leave(self) -> None:
+        job, self._job = self._job, None
+        if job is not None and not job.over:
+            job.cancel()
+
+    def _arrived(self, generation: int, event: dict) -> None:
+        """On the worker's thread: keep the event, and have the page look at it a little later."""
+        with self._lock:
+            self._inbox.append((generation, event))
+            if self._waiting:
+                return
+            self._waiting = True
+        self._later(self._take, max(0.0, self._last + PAUSE - time.monotonic()))
+
+    def _take(self) -> None:
+        """On the page's thread: all events since the last picture become one change."""
+        with self._lock:
+            self._waiting = False
+            inbox, self._inbox = self._inbox, []
+        self._last = time.monotonic()
+        changes: dict[str, Any] = {}
+        before = len(self._cells)
+        for generation, event in inbox:
+            if generation == self._generation:
+                changes |= self._read(event)
+        if len(self._cells) > before:
+            self._drawn = self.state
+            changes |= {"result": assemble(self.state.plan, self._cells), "stale": False}
+        if changes:
+            self.param.update(**changes)
+
+    def _read(self, event: dict) -> dict[str, Any]:
+        match event["kind"]:
+            case "queued" | "started":
+                return {"status": "queued" if event["kind"] == "queued" else "running"}
+            case "cell":
+                self._cells.append(event["cell"])
+                return {"step": event["step"], "seconds_left": event["seconds_left"], "status": "running"}
+            case "done":
+                return {"status": "done", "seconds_left": None}
+            case "cancelled":
+                return {"status": "cancelled", "seconds_left": None}
+            case "failed":
+                return {"status": "failed", "message": f"{event['problem']} {event['remedy']}".strip()}
+        return {}

@@ -1,0 +1,79 @@
+"""Single numbers of a result, read out for formulas and tables."""
+
+from __future__ import annotations
+
+import math
+
+from ntk_explorer.comparison.scaling import fit_slope
+from ntk_explorer.dashboard.model import ExplorerModel
+from ntk_explorer.errors import InvalidInput
+from ntk_explorer.plots.theme import kernel_style
+from ntk_explorer.spectra import SUMMARIES
+
+
+def reading(model: ExplorerModel, variable: str, *, kernel: str | None = None, width: int | None = None) -> float:
+    """One number of the result, at the view's initialisation; NaN where it has not been computed."""
+    shown = model.shown
+    values = model.result[variable]
+    axis = "kernel" if "kernel" in values.dims else "compared"
+    where = {axis: kernel or shown.kernel, "width": width or shown.width, "seed": shown.view.draw}
+    return float(values.sel(where))
+
+
+def mean_reading(model: ExplorerModel, variable: str, *, width: int) -> float:
+    """Geometric mean over the seeds that are in, for the kernel in view."""
+    values = model.result[variable].sel(compared=model.shown.kernel, width=width).values.ravel()
+    logs = [math.log(value) for value in values if value > 0]
+    return math.exp(sum(logs) / len(logs)) if logs else math.nan
+
+
+def slope(model: ExplorerModel, variable: str = "relative_frobenius"):
+    """The fitted slope of a measure against width for the kernel in view, or None with fewer than two widths."""
+    values = model.result[variable].sel(compared=model.shown.kernel)
+    try:
+        return fit_slope(values["width"].values.astype(float), values.transpose("seed", "width"))
+    except InvalidInput:
+        return None
+
+
+def block_lines(block: dict) -> list[str]:
+    """The kernels' values at the chosen pair, and how far the block is from a multiple of the identity."""
+    lines = [rf"\text{{{kernel_style(name).label}: }} &{latex(value)}" for name, value in block["values"].items()]
+    theta = block["block"]
+    outputs = len(theta)
+    rest = sum(abs(float(theta[a][b])) for a in range(outputs) for b in range(outputs) if a != b)
+    if outputs > 1:
+        lines.append(rf"\text{{mean off-diagonal }} |\Theta^{{ab}}|: &{latex(rest / (outputs * (outputs - 1)))}")
+    return lines
+
+
+def latex(value: float, digits: int = 3) -> str:
+    """A number as LaTeX: 0.123, 4560 or 1.2 × 10⁻⁷."""
+    if not math.isfinite(value):
+        return r"\infty" if value > 0 else r"\text{–}"
+    if value == 0 or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:.0f}"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return rf"{mantissa} \times 10^{{{int(exponent)}}}"
+
+
+def plain(value: float, digits: int = 3) -> str:
+    """A number as text for a table."""
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "–"
+    return f"{value:.{digits}g}"
+
+
+def summary_table(model: ExplorerModel) -> str:
+    """HTML table: a column per kernel, a row per summary of its spectrum, for the view's width and seed."""
+    shown, result = model.shown, model.result
+    kernels = [str(name) for name in result["kernel"].values]
+    names = [name for name in (*SUMMARIES, "nonpositive") if name in result]
+    head = "".join(f'<th style="color:{kernel_style(k).color}">{kernel_style(k).label}</th>' for k in kernels)
+    rows = []
+    for name in names:
+        label = SUMMARIES[name].label if name in SUMMARIES else "not positive (count)"
+        cells = "".join(f"<td>{plain(reading(model, name, kernel=k), 4)}</td>" for k in kernels)
+        rows.append(f"<tr><th>{label}</th>{cells}</tr>")
+    caption = f"width {shown.width}, initialisation {shown.view.draw}"
+    return f'<table class="summary"><caption>{caption}</caption><tr><th></th>{head}</tr>{"".join(rows)}</table>'

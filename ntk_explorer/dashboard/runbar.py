@@ -1,0 +1,125 @@
+"""Run, Stop and what is known about the work: cost before, progress during, and what went wrong."""
+
+from __future__ import annotations
+
+import panel as pn
+import panel_material_ui as pmui
+
+from ntk_explorer.dashboard.controls import Controls
+from ntk_explorer.dashboard.model import ExplorerModel
+from ntk_explorer.dashboard.safe_text import safe_text
+
+DEBOUNCE = 300  # ms between the last change of a control and the question what it would cost
+RED = "#c62828"
+
+
+class RunBar(pn.viewable.Viewer):
+    """Run, with the estimate beside it; a sweep that cannot be run says why and cannot be started."""
+
+    def __init__(self, model: ExplorerModel, controls: Controls, **params):
+        """Watch the controls and ask the worker what their sweep would cost."""
+        super().__init__(**params)
+        self._model, self._controls, self._asked = model, controls, 0
+        self._button = pmui.Button(label="Run", icon="play_arrow", color="primary", variant="contained", width=110)
+        self._button.on_click(lambda _: self._run())
+        self._line = pn.pane.HTML("", sizing_mode="stretch_width", margin=(10, 8))
+        controls.param.watch(self._changed, "plan")
+        controls.param.watch(self._refresh, "problem")
+        model.param.watch(self._refresh, ["estimate", "refusal", "status", "state"])
+        self._changed()
+
+    def _run(self) -> None:
+        if self._controls.plan is not None:
+            self._model.run(self._controls.plan)
+
+    def _changed(self, *_) -> None:
+        self._refresh()
+        if self._controls.plan is None:
+            return
+        self._asked += 1
+        asked = self._asked
+        if pn.state.curdoc is None:
+            self._ask(asked)
+        else:
+            pn.state.curdoc.add_timeout_callback(lambda: self._ask(asked), DEBOUNCE)
+
+    def _ask(self, asked: int) -> None:
+        if asked == self._asked and self._controls.plan is not None:
+            self._model.ask_estimate(self._controls.plan)
+
+    def _refresh(self, *_) -> None:
+        model, problem = self._model, self._controls.problem or self._model.refusal
+        same = self._controls.plan == model.state.plan
+        self._button.disabled = bool(problem) or (same and model.active)
+        if problem:
+            self._line.object = f"<span style='color:{RED}'>{safe_text(problem)}</span>"
+        elif model.estimate is None:
+            self._line.object = "<span style='opacity:.6'>estimating …</span>"
+        else:
+            changed = "" if same else "<br><b>changed: press Run</b>"
+            self._line.object = safe_text(model.estimate["text"]) + changed
+
+    def __panel__(self):
+        """Button and line in a row."""
+        return pn.Row(self._button, self._line, sizing_mode="stretch_width", margin=(8, 4, 0, 4))
+
+
+class ProgressBar(pn.viewable.Viewer):
+    """A thin bar with the step, the seconds left and Stop; its height never changes, so nothing jumps."""
+
+    def __init__(self, model: ExplorerModel, **params):
+        """Follow the model's status."""
+        super().__init__(**params)
+        self._model = model
+        self._bar = pmui.LinearProgress(value=0, variant="determinate", sizing_mode="stretch_width", margin=0)
+        self._text = pn.pane.HTML("", sizing_mode="stretch_width", margin=(6, 12))
+        self._stop = pmui.Button(label="Stop", icon="stop", size="small", variant="outlined", color="error", margin=(2, 8))
+        self._retry = pmui.Button(label="Retry", icon="refresh", size="small", variant="outlined", margin=(2, 8))
+        self._stop.on_click(lambda _: model.stop())
+        self._retry.on_click(lambda _: model.compute())
+        model.param.watch(self._refresh, ["status", "step", "seconds_left", "message"])
+        self._refresh()
+
+    def _refresh(self, *_) -> None:
+        model, total = self._model, len(self._model.state.plan.cells)
+        self._stop.visible = model.active
+        self._retry.visible = model.status in ("failed", "cancelled")
+        self._bar.value = 100 * model.step / total
+        self._text.object = safe_text(self._sentence(total))
+        self._text.styles = {"color": RED} if model.status == "failed" else {}
+
+    def _sentence(self, total: int) -> str:
+        model = self._model
+        done = f"{model.step} of {total}"
+        left = "" if model.seconds_left is None else f" · about {max(1, round(model.seconds_left))} s left"
+        return {
+            "idle": "",
+            "queued": "Waiting for the worker …",
+            "running": f"Network {done}{left}" if model.step else "Preparing the first network …",
+            "done": f"Finished: {total} networks. {model.message}",
+            "cancelled": f"Stopped after {done}. What was finished is kept.",
+            "failed": model.message,
+        }[model.status]
+
+    def __panel__(self):
+        """The bar over its text and buttons."""
+        row = pn.Row(self._text, self._retry, self._stop, sizing_mode="stretch_width", height=38)
+        return pn.Column(self._bar, row, sizing_mode="stretch_width", margin=0)
+
+
+class Notices(pn.viewable.Viewer):
+    """What of the link could not be used, until it is dismissed."""
+
+    def __init__(self, model: ExplorerModel, notices: list[str], **params):
+        """Escape every notice: each quotes a stranger's link."""
+        super().__init__(**params)
+        lines = "".join(f"<li>{safe_text(notice)}</li>" for notice in notices)
+        text = pn.pane.HTML(f"<b>Parts of this link were replaced</b><ul style='margin:4px 0'>{lines}</ul>", sizing_mode="stretch_width")
+        close = pmui.IconButton(icon="close", description="Dismiss", size="small")
+        box = {"background": "#fff4e5", "color": "#663c00", "border-radius": "6px"}
+        self._row = pn.Row(text, close, visible=bool(notices), styles=box, sizing_mode="stretch_width", margin=(0, 12))
+        close.on_click(lambda _: self._row.param.update(visible=False))
+
+    def __panel__(self):
+        """The box, or nothing."""
+        return self._row

@@ -1,0 +1,86 @@
+"""The page: header, controls, progress, tabs and the Explain card, put together for one session."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import panel as pn
+import panel_material_ui as pmui
+
+from ntk_explorer.dashboard.controls import Controls
+from ntk_explorer.dashboard.header import address_bar, header
+from ntk_explorer.dashboard.lesson import card
+from ntk_explorer.dashboard.model import ExplorerModel
+from ntk_explorer.dashboard.pages import PAGES
+from ntk_explorer.dashboard.runbar import Notices, ProgressBar, RunBar
+from ntk_explorer.registry import Entry
+
+BLUE = "#0b5394"
+THEME = {"palette": {"primary": {"main": BLUE}}, "typography": {"button": {"textTransform": "none"}}}
+HIDE_SECOND_TOGGLE = "button[aria-label$='contextbar'] { display: none; }"  # Explain does the same, by name
+_ICON = (
+    "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='6' fill='#0b5394'/>"
+    "<text x='16' y='23' font-size='20' text-anchor='middle' fill='white' font-family='serif'>Θ</text></svg>"
+)
+FAVICON = "data:image/svg+xml," + quote(_ICON)
+
+
+class Shell:
+    """Everything on the screen of one session; ``page`` is what is served."""
+
+    def __init__(self, model: ExplorerModel, notices: list[str], *, title: str):
+        """Build the page round a model; ``notices`` say what of the link was replaced."""
+        self.model = model
+        view = model.state.view
+        self._entries = _ordered()
+        self._controls = Controls(model.state.plan, hide=view.hide)
+        self._cards = {e.name: card(e.label, e.extras["lesson"], model) for e in self._entries}
+        names = [entry.name for entry in self._entries]
+        self._tabs = pmui.Tabs(
+            *((entry.label, entry(model)) for entry in self._entries),
+            active=names.index(view.tab),
+            dynamic=True,
+            sizing_mode="stretch_both",
+        )
+        explain = pmui.Button(label="Explain", icon="menu_book", variant="text", sx={"color": "white"}, margin=2)
+        self.page = pmui.Page(
+            title=title,
+            header=header(model, explain),
+            sidebar=[RunBar(model, self._controls), self._controls],
+            main=[pn.Column(ProgressBar(model), Notices(model, notices), self._tabs, address_bar(model), sizing_mode="stretch_both")],
+            contextbar=[pn.Column(self._cards[view.tab], sizing_mode="stretch_width")],
+            contextbar_open=view.explain and view.text,
+            contextbar_variant="persistent",
+            contextbar_width=300,
+            sidebar_width=300,
+            sidebar_variant="persistent",
+            busy_indicator=None,
+            theme_config=THEME,
+            stylesheets=[HIDE_SECOND_TOGGLE],
+            favicon=FAVICON,
+        )
+        explain.on_click(lambda _: self._toggle_explain())
+        self.page.param.watch(lambda event: model.look(explain=event.new), "contextbar_open")
+        self._tabs.param.watch(lambda event: model.look(tab=names[event.new]), "active")
+        model.param.watch(self._follow, "state")
+        self._shown_tab = view.tab
+
+    def close(self) -> None:
+        """The session has ended: leave its work and delete what was uploaded."""
+        self.model.close()
+        self._controls.upload.close()
+
+    def _toggle_explain(self) -> None:
+        self.page.contextbar_open = not self.page.contextbar_open
+
+    def _follow(self, event) -> None:
+        tab = event.new.view.tab
+        if tab != self._shown_tab:
+            self._shown_tab = tab
+            self.page.contextbar[0][:] = [self._cards[tab]]
+        if event.new.plan != self._controls.plan and event.new.plan != event.old.plan:
+            self._controls.show(event.new.plan)
+
+
+def _ordered() -> list[Entry]:
+    return sorted(PAGES.values(), key=lambda entry: entry.extras["order"])
