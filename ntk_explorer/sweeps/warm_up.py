@@ -5,24 +5,24 @@ from __future__ import annotations
 import os
 from importlib.metadata import version
 
+from ntk_explorer.datasets import load
+from ntk_explorer.sweeps.assembly import PACKAGES
+from ntk_explorer.sweeps.cells import compute_cell
+from ntk_explorer.sweeps.plan import plan_sweep
+
 
 def warm_up() -> dict:
-    """Import all that a sweep needs, compile a tiny one and measure the machine.
+    """Compute the first cell of the default sweep, for its compiled programs, and measure the machine.
 
     Returns:
         ``versions`` by package, ``devices`` [str], ``memory`` (bytes that arrays may take) and ``cores``.
     """
-    import jax
+    import jax  # not above: the server process reads the names of this package without jax
 
     from ntk_explorer.reading.machine import available_bytes, matmul_rate
-    from ntk_explorer.sweeps.assembly import PACKAGES
-    from ntk_explorer.sweeps.cells import compute_cell
-    from ntk_explorer.sweeps.plan import plan_sweep
 
-    plan = plan_sweep({"name": "digits", "n": 10}, widths=[8], seeds=1)
-    from ntk_explorer.datasets import load
-
-    compute_cell(plan, load(plan.data), 8, 0)
+    plan = plan_sweep()
+    compute_cell(plan, load(plan.data), *plan.cells[0])
     matmul_rate(plan.dtype)
     return {
         "versions": {name: version(name) for name in PACKAGES},
