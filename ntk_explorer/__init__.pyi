@@ -25,6 +25,7 @@ from .kernels.estimate import explain as explain
 from .kernels.gram import gram as gram
 from .spectra import SUMMARIES as SUMMARIES
 from .spectra.summaries import spectrum as spectrum
+from .sweeps.files import load_sweep as load_sweep
 from .sweeps.plan import SweepPlan as SweepPlan
 from .sweeps.plan import plan_sweep as plan_sweep
 from .sweeps.run import run_sweep as run_sweep

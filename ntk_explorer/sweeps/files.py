@@ -76,6 +76,29 @@ def write_sweep(results: xr.Dataset, path: str | Path) -> None:
     Path(path).write_bytes(WRITERS[Path(path).suffix](results))
 
 
+def load_sweep(path: str | Path) -> xr.Dataset:
+    """The results in a NetCDF file that :func:`write_sweep` wrote.
+
+    Raises:
+        InvalidInput: the file cannot be read, is damaged, or holds something else than a sweep.
+    """
+    import xarray as xr  # not above: plans are read without it
+
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as file:
+            results = file.load()
+    except FileNotFoundError:
+        raise InvalidInput(f"There is no file {str(path)!r}", "Give the path of a .nc file.") from None
+    except Exception as error:  # h5py raises whatever a damaged file makes of itself
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InvalidInput(
+            f"Cannot read {str(path)!r} as NetCDF: {reason}", "It may be damaged: write it again."
+        ) from None
+    if "plan" not in results.attrs or "eigenvalues" not in results:
+        raise InvalidInput(f"{str(path)!r} holds no sweep", "Give a .nc file that a sweep was written to.")
+    return results
+
+
 def to_netcdf(results: xr.Dataset) -> bytes:
     """Everything that a sweep computed, as the bytes of a NetCDF file; xarray opens it."""
     return bytes(results.to_netcdf(engine="h5netcdf"))

@@ -56,7 +56,8 @@ class SweepPlan(BaseModel):
         if isinstance(widths, tuple):
             wrong = [w for w in widths if not (isinstance(w, int) and not isinstance(w, bool) and 1 <= w <= 65536)]
             if wrong:
-                raise InvalidInput(f"Width {wrong[0]!r} is not a whole number between 1 and 65536", "Use e.g. 32,128,512.")
+                problem = f"Width {wrong[0]!r} is not a whole number between 1 and 65536"
+                raise InvalidInput(problem, "Use e.g. 32,128,512.")
             widths = tuple(sorted(set(widths)))
         return widths
 
