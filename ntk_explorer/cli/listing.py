@@ -1,0 +1,58 @@
+"""``ntk-explorer list``: the cards of everything that can be chosen by name."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ntk_explorer.registry import Entry, Registry
+
+KINDS = ("kernels", "architectures", "datasets", "measures", "summaries")
+
+
+def list_cards(
+    kind: Annotated[str | None, typer.Argument(help=f"One of {', '.join(KINDS)}; all when left out.")] = None,
+) -> None:
+    """Say what can be chosen by name, with sources and costs."""
+    registries = _registries()
+    if kind is not None and kind not in registries:
+        from ntk_explorer.errors import UnknownName
+
+        raise UnknownName("kind of thing", kind, registries)
+    for name in [kind] if kind else registries:
+        typer.echo(f"{name}\n")
+        for entry in registries[name].values():
+            typer.echo("\n".join(_card(entry)) + "\n")
+
+
+def _registries() -> dict[str, Registry]:
+    from ntk_explorer.architectures import ARCHITECTURES
+    from ntk_explorer.comparison import MEASURES
+    from ntk_explorer.datasets import DATASETS
+    from ntk_explorer.kernels import KERNELS
+    from ntk_explorer.spectra import SUMMARIES
+
+    return dict(zip(KINDS, (KERNELS, ARCHITECTURES, DATASETS, MEASURES, SUMMARIES), strict=True))
+
+
+def _card(entry: Entry) -> Iterable[str]:
+    yield f"  {entry.name:20}{entry.label}"
+    facts = {"": entry.summary, "equation": entry.equation, "source": entry.reference, "cost": entry.cost}
+    facts["options"] = ", ".join(_options(entry))
+    for name, text in facts.items():
+        if text:
+            indent = " " * 6 + (f"{name}: " if name else "")
+            yield textwrap.fill(text, 110, initial_indent=indent, subsequent_indent=" " * 8, break_long_words=False)
+
+
+def _options(entry: Entry) -> Iterable[str]:
+    """What ``sweep --option`` takes for an architecture, with the defaults."""
+    if entry.config is None:
+        return
+    for name, field in entry.config.model_fields.items():
+        if name not in ("architecture", "inputs", "outputs", "width"):
+            yield f"{name}={field.default}"
