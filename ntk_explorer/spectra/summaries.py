@@ -67,7 +67,7 @@ def decay_exponent(values: np.ndarray) -> float:
 
     Minus the least-squares slope of log λ_k on log k over the ranks ⌈0.05 N⌉ ≤ k ≤ ⌊0.5 N⌋ whose
     eigenvalues exceed the rounding floor N·ε·λ_1 (ε: of the eigenvalues' own precision). The range is a
-    share of N, so that a kernel and its lift K ⊗ I, where each eigenvalue appears c times, agree. NaN when
+    share of N, so that a kernel and its lift K ⊗ I, where each eigenvalue appears c times, nearly agree. NaN when
     fewer than three ranks remain.
     """
     count = values.size

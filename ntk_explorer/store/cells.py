@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import hashlib
+import io
 import os
 import tempfile
-import zipfile
-import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,7 @@ import platformdirs
 from ntk_explorer.errors import InvalidInput, NTKExplorerError
 
 VARIABLE = "NTK_EXPLORER_STORE"
-# All that reading a truncated or overwritten npz has been seen to raise.
-DAMAGE = (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, OSError, NotImplementedError, RuntimeError)
+DIGEST = hashlib.sha256().digest_size
 
 
 def store_directory() -> Path:
@@ -26,10 +26,10 @@ def store_directory() -> Path:
 
 
 class CellStore:
-    """Named arrays under hexadecimal keys, one npz file each.
+    """Named arrays under hexadecimal keys, one npz file each, followed by the SHA-256 of its bytes.
 
-    A file appears under its name only when it is complete, and the checksums of the zip format are verified
-    when it is read: an interrupted or damaged file counts as absent. Several processes may share a folder.
+    A file appears under its name only when it is complete, and its sum is verified when it is read: an
+    interrupted or damaged file counts as absent. Several processes may share a folder.
     """
 
     def __init__(self, directory: str | Path | None = None):
@@ -48,13 +48,18 @@ class CellStore:
         """The arrays of ``key``, or None; a damaged file is moved aside as ``<key>.damaged``."""
         path = self.path(key)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
-        except FileNotFoundError:
+            content = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except DAMAGE:
-            path.replace(path.with_suffix(".damaged"))
+        except OSError as error:
+            raise _explained(error, self.directory) from None
+        body, digest = content[:-DIGEST], content[-DIGEST:]
+        if hashlib.sha256(body).digest() != digest:
+            with suppress(FileNotFoundError):  # another process was faster
+                path.replace(path.with_suffix(".damaged"))
             return None
+        with np.load(io.BytesIO(body), allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
 
     def put(self, key: str, arrays: dict[str, np.ndarray]) -> None:
         """Keep the arrays of ``key``.
@@ -63,12 +68,16 @@ class CellStore:
             NTKExplorerError: the disk is full.
             InvalidInput: the folder cannot be written to.
         """
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)  # pyright: ignore[reportArgumentType]
         temporary = None
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.directory, prefix="part-", delete=False) as file:
                 temporary = Path(file.name)
-                np.savez(file, **arrays)  # pyright: ignore[reportArgumentType]
+                file.write(buffer.getbuffer())
+                # After the end of a zip file: numpy.load still opens it.
+                file.write(hashlib.sha256(buffer.getbuffer()).digest())
             temporary.replace(self.path(key))
         except OSError as error:
             raise _explained(error, self.directory) from None
@@ -83,6 +92,6 @@ def _explained(error: OSError, directory: Path) -> NTKExplorerError:
             f"The disk that holds {str(directory)!r} is full", f"Free space, or let {VARIABLE} name another folder."
         )
     return InvalidInput(
-        f"Cannot keep results in {str(directory)!r}: {error.strerror}",
+        f"Cannot use the store {str(directory)!r}: {error.strerror}",
         f"Let {VARIABLE} name a folder you can write to.",
     )
