@@ -126,7 +126,7 @@ class Controls(pn.viewable.Viewer):
             "kernel": ("Kernels and sweep", [self._sweep]),
         }
         shown = [self._group(key, *group) for key, group in groups.items() if key not in self._hide]
-        return pn.Column(*shown, sizing_mode="stretch_width")
+        return pn.Column(*shown, sizing_mode="stretch_width", margin=(0, 8, 16, 8))
 
     def _group(self, key: str, title: str, content: list[Any]):
         heading = pmui.Typography(title, variant="subtitle1", sx={"fontWeight": 700}, margin=(8, 4, 0, 6), sizing_mode="stretch_width")

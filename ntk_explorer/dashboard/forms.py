@@ -44,7 +44,7 @@ def widget_for(name: str, field: FieldInfo, choices: dict[str, str] | None = Non
     if get_origin(kind) is tuple:
         if choices:
             boxes = {"size": "small", "margin": (0, 4), "sizing_mode": "stretch_width"}
-            return pmui.CheckBoxGroup(label=common["label"], options=choices, value=list(default), **boxes)
+            return pmui.CheckBoxGroup(label=common["label"], options=choices, value=list(default), inline=True, **boxes)
         return pmui.TextInput(value=", ".join(map(str, default)), **common)
     if choices or get_origin(kind) is Literal:
         return pmui.Select(options=choices or list(get_args(kind)), value=default, **common)
@@ -103,7 +103,7 @@ class FieldGroup(pn.viewable.Viewer):
     def __init__(self, config: type[BaseModel], *, leave_out=(), choices=None, fixed=None, **params):
         """Make one widget per field of ``config``; ``fixed`` values complete it when it is checked."""
         super().__init__(**params)
-        self.config, self._fixed = config, fixed or {}
+        self.config, self._fixed, self._named = config, fixed or {}, set(choices or ())
         names = [name for name in _own_first(config) if name not in leave_out and name not in self._fixed]
         self.widgets = {name: widget_for(name, config.model_fields[name], (choices or {}).get(name)) for name in names}
         for widget in self.widgets.values():
@@ -155,8 +155,9 @@ class FieldGroup(pn.viewable.Viewer):
         self._read()
 
     def __panel__(self):
-        """Small fields two abreast, wide ones in a row of their own, checkboxes last."""
+        """What is chosen by name on top, small fields two abreast, lists below."""
         wide = [w for name, w in self.widgets.items() if get_origin(self._kind(name)) is tuple]
-        narrow = [w for w in self.widgets.values() if w not in wide]
+        top = [w for name, w in self.widgets.items() if name in self._named and w not in wide]
+        narrow = [w for w in self.widgets.values() if w not in wide and w not in top]
         rows = [pn.Row(*narrow[k : k + 2], sizing_mode="stretch_width") for k in range(0, len(narrow), 2)]
-        return pn.Column(*rows, *wide, self._message, sizing_mode="stretch_width")
+        return pn.Column(*top, *rows, *wide, self._message, sizing_mode="stretch_width")

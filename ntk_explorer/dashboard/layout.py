@@ -18,8 +18,14 @@ table.summary td { font-variant-numeric: tabular-nums; }
 
 
 def bar(*items) -> pn.FlexBox:
-    """Items side by side, wrapping where the window is narrow."""
-    return pn.FlexBox(*items, sizing_mode="stretch_width", align_items="center", gap="12px")
+    """Small items side by side, wrapping where the window is narrow."""
+    return pn.FlexBox(*items, sizing_mode="stretch_width", align_items="center", gap="12px", margin=(10, 10, 0, 10))
+
+
+def side_by_side(*items, least: int = 460) -> pn.FlexBox:
+    """Items that share a row as long as each has ``least`` pixels."""
+    cells = [pn.Column(item, styles={"flex": f"1 1 {least}px"}, margin=0) for item in items]
+    return pn.FlexBox(*cells, sizing_mode="stretch_width", gap="8px", margin=0)
 
 
 def hint(model: ExplorerModel, text: str) -> pn.pane.HTML:

@@ -10,7 +10,7 @@ import panel_material_ui as pmui
 
 from ntk_explorer.dashboard.model import ExplorerModel
 
-TEXT = {"sizing_mode": "stretch_width", "margin": (4, 14)}
+TEXT = {"sizing_mode": "stretch_width", "margin": (7, 14)}
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,13 @@ def card(title: str, lesson: Lesson, model: ExplorerModel) -> pn.Column:
 
     def refresh(*_) -> None:
         lines = lesson.numbers(model) if model.result is not None else []
-        text = r" \\[4pt] ".join(lines)
-        numbers.object = rf"$\displaystyle \begin{{aligned}} {text} \end{{aligned}}$" if lines else ""
+        numbers.object = "<br>".join(f"${line}$" for line in lines)
 
-    model.param.watch(refresh, ["result", "state"])
+    model.param.watch(refresh, ["result", "state", "block"])
     refresh()
     return pn.Column(
         pmui.Typography(title, variant="h6", margin=(12, 14, 0, 14)),
-        pn.pane.Markdown(lesson.text, **TEXT),
+        pn.pane.HTML(lesson.text, **TEXT),
         pn.pane.LaTeX(rf"$\displaystyle {lesson.formula}$", renderer="katex", styles={"font-size": "14px"}, **TEXT),
         numbers,
         _paragraph("Try this", lesson.try_this),
@@ -46,5 +45,5 @@ def card(title: str, lesson: Lesson, model: ExplorerModel) -> pn.Column:
     )
 
 
-def _paragraph(heading: str, text: str) -> pn.pane.Markdown:
-    return pn.pane.Markdown(f"**{heading}.** {text}", **TEXT)
+def _paragraph(heading: str, text: str) -> pn.pane.HTML:
+    return pn.pane.HTML(f"<b>{heading}.</b> {text}", **TEXT)

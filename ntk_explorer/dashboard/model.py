@@ -67,11 +67,26 @@ class ExplorerModel(param.Parameterized):
         self._generation = self._block_generation = self._estimate_generation = 0
         self._last = 0.0
         self._data_of = None
+        self._asked_place: tuple | None = None
         self._cells: list = []
         self._shown: ExplorerState | None = None  # of the last result, while another is awaited
         self._drawn: ExplorerState | None = None  # of the result
         self.figures: dict[str, Callable[[], Any]] = {}  # tab -> its main figure, for export
         self.ghost: tuple[Any, int] | None = None  # the result and width seen before these
+
+        self.param.watch(self._follow_cell, ["state", "result"])
+
+    def _follow_cell(self, *_) -> None:
+        """A chosen pair brings its block, once the result it was chosen in is there."""
+        if self.result is None or self.stale:
+            return
+        place = (self.state.plan, self.state.width, self.state.view.draw, self.cell)
+        if place != self._asked_place:
+            self._asked_place = place
+            if self.cell is None:
+                self.block = None
+            else:
+                self.ask_block()
 
     def compute(self) -> None:
         """Start the sweep of the present state; the last result stays until the first new cell is there."""
@@ -146,9 +161,6 @@ class ExplorerModel(param.Parameterized):
         """Fetch the eNTK block of the chosen pair, and the data where they are not here yet."""
         view = self.state.view
         self._block_generation += 1
-        if view.i is None or view.j is None:
-            self.block = None
-            return
         argument = {
             "plan_json": self.state.plan.model_dump_json(),
             "width": self.state.width,

@@ -11,6 +11,11 @@ from holoviews.streams import Pipe, Tap
 
 from ntk_explorer.dashboard.model import ExplorerModel
 
+# Title, axis and colour bar take the height that makes the frame itself a square, nearly, at all sizes.
+FLUID = {"frame_width": None, "frame_height": None, "responsive": True, "aspect": 0.76}
+BELOW = {"colorbar_position": "bottom", "colorbar_opts": {"height": 10, "title": ""}, "backend": "bokeh"}
+QUIET = {"backend_opts": {"plot.toolbar.logo": None}, "backend": "bokeh"}
+
 Draw = Callable[[ExplorerModel], Any]
 
 
@@ -21,11 +26,12 @@ def structure(model: ExplorerModel) -> Hashable:
 
 
 class Picture(pn.viewable.Viewer):
-    """A HoloViews figure of the present result.
+    """A HoloViews figure of what the model holds.
 
-    Args of the constructor: ``draw`` makes the figure from the model; ``of`` names the model's parameters
-    that it depends on; a figure whose ``key`` is unchanged since the last one is not drawn again. ``on_tap``
-    is called with the coordinates of a click.
+    Args of the constructor: ``draw`` makes the figure from the model; ``needs`` names the model's parameters
+    without which there is nothing to draw; the figure is drawn again when one of them, or ``key``, changes.
+    ``square`` figures keep their proportions and share a row; ``on_tap`` is called with the coordinates of
+    a click.
     """
 
     def __init__(
@@ -33,41 +39,46 @@ class Picture(pn.viewable.Viewer):
         model: ExplorerModel,
         draw: Draw,
         *,
-        of=("result", "state"),
+        needs=("result",),
         key: Callable[[ExplorerModel], Hashable] = lambda model: model.shown.view,
-        shape: Callable[[ExplorerModel], Hashable] = structure,
         on_tap: Callable[[float, float], None] | None = None,
-        waiting: str = "The first points appear in a moment …",
-        **layout,
+        square: bool = False,
+        waiting: str = "",
+        height: int = 440,
     ):
-        """Show ``waiting`` until there is a result."""
+        """Show ``waiting`` until there is something to draw."""
         super().__init__()
-        self._model, self._draw, self._key, self._shape, self._on_tap = model, draw, key, shape, on_tap
-        self._layout = {"sizing_mode": "stretch_both", "min_height": 300} | layout
-        self._place = pn.Column(_placeholder(waiting), **self._layout)
+        self._model, self._draw, self._needs, self._key, self._on_tap = model, draw, needs, key, on_tap
+        self._square = square
+        size = {"max_width": 460} if square else {"height": height}
+        content = [_placeholder(waiting)] if waiting else []
+        self._place = pn.Column(*content, margin=0, sizing_mode="stretch_width", **size)
         self._pipe: Pipe | None = None
         self._now: tuple = ()
         self._structure: Hashable = None
-        model.param.watch(self._refresh, list(of))
+        model.param.watch(self._refresh, [*needs, "state"])
         model.param.watch(self._dim, "stale")
         self._refresh()
 
     def _refresh(self, *_) -> None:
         model = self._model
-        now = (id(model.result), self._key(model))
-        if model.result is None or now == self._now:
+        needed = [getattr(model, name) for name in self._needs]
+        if any(value is None for value in needed):
+            return
+        now = (*map(id, needed), self._key(model))
+        if now == self._now:
             return
         self._now = now
-        shape = self._shape(model)
-        if self._pipe is not None and shape == self._structure:
+        if self._pipe is not None and structure(model) == self._structure:
             self._pipe.send(now)
             return
-        self._structure, self._pipe = shape, Pipe(data=now)
+        self._structure, self._pipe = structure(model), Pipe(data=now)
         # The stream's data only says that something changed; the figure is drawn from the model.
-        figure = hv.DynamicMap(lambda data: self._draw(model), streams=[self._pipe])
+        figure = hv.DynamicMap(lambda data: self.element(), streams=[self._pipe])
         if self._on_tap is not None:
             Tap(source=figure).add_subscriber(self._tapped)
-        self._place[:] = [pn.pane.HoloViews(figure, backend="bokeh", linked_axes=False, **self._layout)]
+        size = {"sizing_mode": "stretch_width"} | ({} if self._square else {"height": self._place.height})
+        self._place[:] = [pn.pane.HoloViews(figure, backend="bokeh", linked_axes=False, margin=0, **size)]
 
     def _tapped(self, x, y) -> None:
         if self._on_tap is not None and x is not None and y is not None:
@@ -77,8 +88,14 @@ class Picture(pn.viewable.Viewer):
         self._place.styles = {"opacity": "0.45"} if self._model.stale else {}
 
     def element(self):
-        """The figure as it is now, for export."""
-        return self._draw(self._model)
+        """The figure as it is now."""
+        figure = self._draw(self._model)
+        if not self._square:
+            return figure.opts(**QUIET)
+        for element in figure:
+            if isinstance(element, hv.Image) and element.opts.get("plot", backend="bokeh").kwargs.get("colorbar"):
+                element.opts(**BELOW)
+        return figure.opts(**FLUID, **QUIET, default_tools=["box_zoom", "reset"])
 
     def __panel__(self):
         """The place that the figure lives in."""

@@ -117,6 +117,6 @@ def card_html(preset: Preset) -> pn.pane.HTML:
         f'<a href="{safe_text(preset.link, longest=2000)}"><svg viewBox="0 0 120 48" aria-hidden="true">'
         f"{SKETCHES[preset.icon]}</svg><b>{safe_text(preset.title)}</b><span>{safe_text(preset.text)}</span></a>",
         stylesheets=[CARD_CSS],
-        styles={"flex": "1 1 270px", "max-width": "420px"},
+        styles={"flex": "1 1 270px", "max-width": "420px", "display": "flex"},
         margin=0,
     )

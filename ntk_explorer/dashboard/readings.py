@@ -38,12 +38,12 @@ def slope(model: ExplorerModel, variable: str = "relative_frobenius"):
 
 def block_lines(block: dict) -> list[str]:
     """The kernels' values at the chosen pair, and how far the block is from a multiple of the identity."""
-    lines = [rf"\text{{{kernel_style(name).label}: }} &{latex(value)}" for name, value in block["values"].items()]
+    lines = [rf"\text{{{kernel_style(name).label}: }} {latex(value)}" for name, value in block["values"].items()]
     theta = block["block"]
     outputs = len(theta)
     rest = sum(abs(float(theta[a][b])) for a in range(outputs) for b in range(outputs) if a != b)
     if outputs > 1:
-        lines.append(rf"\text{{mean off-diagonal }} |\Theta^{{ab}}|: &{latex(rest / (outputs * (outputs - 1)))}")
+        lines.append(rf"\text{{mean }} |\Theta^{{ab}}_{{ij}}|,\ a \ne b: \; {latex(rest / (outputs * (outputs - 1)))}")
     return lines
 
 
@@ -57,23 +57,24 @@ def latex(value: float, digits: int = 3) -> str:
     return rf"{mantissa} \times 10^{{{int(exponent)}}}"
 
 
-def plain(value: float, digits: int = 3) -> str:
+def plain(value: float, digits: int = 4) -> str:
     """A number as text for a table."""
     if not math.isfinite(value):
         return "∞" if value > 0 else "–"
-    return f"{value:.{digits}g}"
+    if value == 0 or 1e-3 <= abs(value) < 1e7:
+        return f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}".replace(",", "\u2009")
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa}·10<sup>{int(exponent)}</sup>".replace("-", "−")
 
 
 def summary_table(model: ExplorerModel) -> str:
     """HTML table: a column per kernel, a row per summary of its spectrum, for the view's width and seed."""
     shown, result = model.shown, model.result
     kernels = [str(name) for name in result["kernel"].values]
-    names = [name for name in (*SUMMARIES, "nonpositive") if name in result]
     head = "".join(f'<th style="color:{kernel_style(k).color}">{kernel_style(k).label}</th>' for k in kernels)
     rows = []
-    for name in names:
-        label = SUMMARIES[name].label if name in SUMMARIES else "not positive (count)"
-        cells = "".join(f"<td>{plain(reading(model, name, kernel=k), 4)}</td>" for k in kernels)
-        rows.append(f"<tr><th>{label}</th>{cells}</tr>")
+    for name, card in SUMMARIES.items():
+        cells = "".join(f"<td>{plain(reading(model, name, kernel=k))}</td>" for k in kernels)
+        rows.append(f"<tr><th>{card.label}</th>{cells}</tr>")
     caption = f"width {shown.width}, initialisation {shown.view.draw}"
     return f'<table class="summary"><caption>{caption}</caption><tr><th></th>{head}</tr>{"".join(rows)}</table>'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import panel as pn
 
 from ntk_explorer.dashboard.environment import facts
-from ntk_explorer.dashboard.layout import bar, table
+from ntk_explorer.dashboard.layout import side_by_side, table
 from ntk_explorer.dashboard.lesson import Lesson
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.dashboard.pages import PAGES
@@ -29,7 +29,7 @@ LESSON = Lesson(
     text="A number is worth what is known about its making. "
     "The table lists the software, the device and the precision behind the sweep on the screen. "
     "The same facts travel in every exported file.",
-    formula=r"\kappa(\Theta) \lesssim 1/\varepsilon, \qquad \varepsilon_{64} = 2.2 \times 10^{-16}",
+    formula=r"\kappa_{\text{visible}} \lesssim 1/\varepsilon, \qquad \varepsilon_{64} = 2.2 \times 10^{-16}",
     try_this="Set precision to float32 and compare the condition numbers with those in float64.",
     notice="Seeds are explicit: the same link gives the same numbers on the same kind of device.",
     numbers=lambda _model: [],
@@ -39,5 +39,4 @@ LESSON = Lesson(
 @PAGES.register("about", label="About", order=9, lesson=LESSON)
 def page(model: ExplorerModel) -> pn.viewable.Viewable:
     """Facts about the machine and the sweep beside the limits and references."""
-    text = pn.pane.Markdown(LIMITS, min_width=340, styles={"flex": "1 1 420px"})
-    return bar(pn.Column(table(model, facts), min_width=340, styles={"flex": "1 1 420px"}), text)
+    return side_by_side(table(model, facts), pn.pane.Markdown(LIMITS, sizing_mode="stretch_width"), least=400)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import panel as pn
 
 from ntk_explorer.dashboard import readings
-from ntk_explorer.dashboard.layout import bar, hint
+from ntk_explorer.dashboard.layout import bar, hint, side_by_side
 from ntk_explorer.dashboard.lesson import Lesson
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.dashboard.pages import PAGES
 from ntk_explorer.dashboard.pictures import Picture
 from ntk_explorer.dashboard.selectors import kernel_select, seed_select, width_select
-from ntk_explorer.plots import matrices
+from ntk_explorer.plots import blocks, examples, matrices
 
 
 def numbers(model: ExplorerModel) -> list[str]:
     """The chosen pair and the kernels' values for it."""
     block, view = model.block, model.shown.view
     if block is None:
-        return [r"&\text{Choose a cell of the matrix.}"]
-    return [rf"(i, j) &= ({view.i}, {view.j})", *readings.block_lines(block)]
+        return [r"\text{Choose a cell of the matrix.}"]
+    return [rf"(i, j) = ({view.i}, {view.j})", *readings.block_lines(block)]
 
 
 LESSON = Lesson(
@@ -38,13 +40,8 @@ LESSON = Lesson(
 def page(model: ExplorerModel) -> pn.viewable.Viewable:
     """Kernel, eNTK and error side by side; under them the chosen pair and its block."""
 
-    def heatmap(kernel):
-        def draw(m: ExplorerModel):
-            shown = m.shown
-            name = kernel or shown.kernel
-            return matrices.kernel_heatmap(m.result, name, shown.width, shown.view.draw, selected=m.cell)
-
-        return draw
+    def heatmap(name: Callable[[ExplorerModel], str]) -> Callable:
+        return lambda m: matrices.kernel_heatmap(m.result, name(m), m.shown.width, m.shown.view.draw, selected=m.cell)
 
     def error(m: ExplorerModel):
         return matrices.error_heatmap(m.result, m.shown.kernel, m.shown.width, m.shown.view.draw, selected=m.cell)
@@ -52,12 +49,24 @@ def page(model: ExplorerModel) -> pn.viewable.Viewable:
     def choose(x: float, y: float) -> None:
         model.choose(matrices.cell_at(model.result, x, y))
 
-    draws = (heatmap("entk"), heatmap(None), error)
-    pictures = [Picture(model, draw, on_tap=choose, sizing_mode="fixed") for draw in draws]
+    draws = (heatmap(lambda _: "entk"), heatmap(lambda m: m.shown.kernel), error)
+    pictures = [Picture(model, draw, square=True, on_tap=choose) for draw in draws]
     model.figures["matrices"] = pictures[1].element
+
+    def block(draw: Callable) -> Picture:
+        return Picture(model, draw, needs=("block",), key=lambda _: None, square=True)
+
+    pair = [Picture(model, example(k), needs=("data", "block"), key=lambda _: None, square=True) for k in (0, 1)]
+    inside = [block(lambda m: blocks.block_heatmap(m.block, *m.cell)), block(lambda m: blocks.block_entries(m.block))]
     return pn.Column(
         bar(width_select(model), seed_select(model), kernel_select(model)),
         hint(model, "Click a cell to see the two examples and the eNTK block behind it."),
-        bar(*pictures),
+        side_by_side(*pictures, least=290),
+        side_by_side(*pair, *inside, least=290),
         sizing_mode="stretch_width",
     )
+
+
+def example(k: int) -> Callable:
+    """How to draw the first (0) or the second (1) example of the chosen pair."""
+    return lambda m: examples.example_picture(m.data, m.cell[k])

@@ -19,8 +19,8 @@ def numbers(model: ExplorerModel) -> list[str]:
     kernel = model.shown.kernel
     rows = (("largest_eigenvalue", r"\lambda_{\max}"), ("condition_number", r"\kappa"))
     return [
-        rf"{symbol}(K) &= {readings.latex(readings.reading(model, name, kernel=kernel))}, & "
-        rf"{symbol}(\Theta) &= {readings.latex(readings.reading(model, name, kernel='entk'))}"
+        rf"{symbol}(K) = {readings.latex(readings.reading(model, name, kernel=kernel))}, \quad "
+        rf"{symbol}(\Theta) = {readings.latex(readings.reading(model, name, kernel='entk'))}"
         for name, symbol in rows
     ]
 
@@ -45,12 +45,12 @@ def page(model: ExplorerModel) -> pn.viewable.Viewable:
         shown = model.shown
         return spectrum.spectra(model.result, shown.width, shown.view.draw, ghost=model.ghost)
 
-    picture = Picture(model, draw, key=lambda m: (m.shown.width, m.shown.view.draw), min_height=420)
+    picture = Picture(model, draw, key=lambda m: (m.shown.width, m.shown.view.draw), height=470)
     model.figures["spectrum"] = picture.element
     return pn.Column(
         bar(width_player(model), seed_select(model)),
         hint(model, "Faint lines: where the curves were before the last change of width."),
         picture,
         table(model, readings.summary_table),
-        sizing_mode="stretch_both",
+        sizing_mode="stretch_width",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import panel as pn
 
+from ntk_explorer.dashboard.layout import side_by_side
 from ntk_explorer.dashboard.lesson import Lesson
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.dashboard.pages import PAGES
@@ -27,14 +28,15 @@ K = pntk(model.apply, variables, x)      # [n, n]
 T = entk(model.apply, variables, x)      # [n, n, c, c]
 ```
 """
+TEXTS = (("A short tour", TOUR), ("Bring your own", OWN))
 
 
 def numbers(model: ExplorerModel) -> list[str]:
     """The size of both kernels of the present sweep."""
     examples, outputs = model.result.sizes["x1"], model.result.sizes["rank"] // model.result.sizes["x1"]
     return [
-        rf"\Theta&: {examples * outputs} \times {examples * outputs}",
-        rf"K&: {examples} \times {examples}",
+        rf"\Theta: {examples * outputs} \times {examples * outputs}",
+        rf"K: {examples} \times {examples}",
     ]
 
 
@@ -52,7 +54,6 @@ LESSON = Lesson(
 @PAGES.register("start", label="Start", order=0, lesson=LESSON)
 def page(model: ExplorerModel) -> pn.viewable.Viewable:
     """Preset cards as plain links, then tour and own data side by side."""
-    cards = pn.FlexBox(*(card_html(preset) for preset in presets()), sizing_mode="stretch_width", gap="14px")
-    texts = (("A short tour", TOUR), ("Bring your own", OWN))
-    columns = [pn.pane.Markdown(f"### {title}\n{text}", min_width=320, styles={"flex": "1 1 360px"}) for title, text in texts]
-    return pn.Column(cards, pn.FlexBox(*columns, sizing_mode="stretch_width", gap="24px"), sizing_mode="stretch_width", margin=12)
+    cards = pn.FlexBox(*map(card_html, presets()), sizing_mode="stretch_width", align_items="stretch", gap="14px")
+    texts = [pn.pane.Markdown(f"### {title}\n{text}", sizing_mode="stretch_width") for title, text in TEXTS]
+    return pn.Column(cards, side_by_side(*texts, least=380), sizing_mode="stretch_width", margin=12)

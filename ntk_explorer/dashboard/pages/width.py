@@ -5,7 +5,7 @@ from __future__ import annotations
 import panel as pn
 
 from ntk_explorer.dashboard import readings
-from ntk_explorer.dashboard.layout import bar, hint
+from ntk_explorer.dashboard.layout import hint, side_by_side
 from ntk_explorer.dashboard.lesson import Lesson
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.dashboard.pages import PAGES
@@ -18,9 +18,9 @@ def numbers(model: ExplorerModel) -> list[str]:
     shown = model.shown
     narrow, wide = shown.plan.widths[0], shown.plan.widths[-1]
     at = {w: readings.latex(readings.mean_reading(model, "relative_frobenius", width=w)) for w in (narrow, wide)}
-    lines = [rf"\text{{width {narrow}: }} &{at[narrow]}", rf"\text{{width {wide}: }} &{at[wide]}"]
+    lines = [rf"\text{{at width {narrow}: }} {at[narrow]}", rf"\text{{at width {wide}: }} {at[wide]}"]
     fitted = readings.slope(model)
-    return lines if fitted is None else [*lines, rf"\text{{slope: }} &{fitted.slope:.2f}"]
+    return lines if fitted is None else [*lines, rf"s = {fitted.slope:.2f}"]
 
 
 LESSON = Lesson(
@@ -39,24 +39,17 @@ LESSON = Lesson(
 def page(model: ExplorerModel) -> pn.viewable.Viewable:
     """Relative Frobenius error on top; largest eigenvalue and condition numbers below."""
 
-    def nothing_of_the_view(_model: ExplorerModel) -> None:
-        return None
+    def figure(draw, **options) -> Picture:
+        # These figures show all widths and seeds at once, so nothing of the view changes them.
+        return Picture(model, lambda m: draw(m.result), key=lambda _: None, **options)
 
-    error = Picture(model, lambda m: width.convergence(m.result), key=nothing_of_the_view, min_height=400)
-    largest = Picture(
-        model,
-        lambda m: width.convergence(m.result, "largest_eigenvalue_error"),
-        key=nothing_of_the_view,
-        waiting="",
-        min_height=380,
-    )
-    condition = Picture(
-        model, lambda m: width.condition_numbers(m.result), key=nothing_of_the_view, waiting="", min_height=380
-    )
+    error = figure(width.convergence, waiting="The first points appear in a moment …")
+    largest = figure(lambda result: width.convergence(result, "largest_eigenvalue_error"))
+    condition = figure(width.condition_numbers)
     model.figures["width"] = error.element
     return pn.Column(
         hint(model, "Each dot is one random initialisation; the band spans them. Click a legend entry to hide a kernel."),
         error,
-        bar(largest, condition),
-        sizing_mode="stretch_both",
+        side_by_side(largest, condition),
+        sizing_mode="stretch_width",
     )
