@@ -35,7 +35,7 @@ bench: .venv/test.installed  ## measure and print the figures of benchmarks/RESU
 	@$(BIN)/python benchmarks/run.py
 
 docs: .venv/docs.installed  ## build the documentation into site/
-	@$(BIN)/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 clean:  ## remove the environment and everything built
 	rm -rf .venv site build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache test-results

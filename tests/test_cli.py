@@ -173,11 +173,11 @@ def test_pickled_npz_is_refused(tmp_path):
 
 @pytest.mark.parametrize("kind", [[], ["kernels"], ["architectures"], ["datasets"], ["measures"], ["summaries"]])
 def test_list_prints_every_card(kind):
-    from ntk_explorer.cli.listing import _registries
+    from ntk_explorer.cli.listing import registries
 
     result = run("list", *kind)
     assert result.exit_code == 0, result.output
-    for name, registry in _registries().items():
+    for name, registry in registries().items():
         if not kind or name in kind:
             for entry in registry.values():
                 assert entry.name in result.stdout

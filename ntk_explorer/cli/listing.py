@@ -18,7 +18,7 @@ def list_cards(
     kind: Annotated[str | None, typer.Argument(help=f"One of {', '.join(KINDS)}; all when left out.")] = None,
 ) -> None:
     """Say what can be chosen by name, with sources and costs."""
-    registries = _registries()
+    registries = registries()
     if kind is not None and kind not in registries:
         from ntk_explorer.errors import UnknownName
 
@@ -29,7 +29,8 @@ def list_cards(
             typer.echo("\n".join(_card(entry)) + "\n")
 
 
-def _registries() -> dict[str, Registry]:
+def registries() -> dict[str, Registry]:
+    """The registry behind each word of ``KINDS``."""
     from ntk_explorer.architectures import ARCHITECTURES
     from ntk_explorer.comparison import MEASURES
     from ntk_explorer.datasets import DATASETS
