@@ -82,6 +82,7 @@ def relative_frobenius(kernel, entk) -> float:
 @MEASURES.register(
     "largest_eigenvalue_error",
     label="largest-eigenvalue error",
+    axis="largest-eigenvalue error |λ(K) − λ(Θ)| / λ(Θ)",
     equation=r"\lvert \lambda_{\max}(K) - \lambda_{\max}(\Theta) \rvert \,/\, \lambda_{\max}(\Theta)",
     reference="Mohamadi, Bae & Sutherland 2023",
     cost="O(n³ c³)",

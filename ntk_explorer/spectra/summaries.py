@@ -29,7 +29,12 @@ def smallest_eigenvalue(values: np.ndarray) -> float:
     return float(values[-1])
 
 
-@SUMMARIES.register("condition_number", label="condition number", equation=r"\kappa = \lambda_{\max}/\lambda_{\min}")
+@SUMMARIES.register(
+    "condition_number",
+    label="condition number",
+    axis="condition number λmax / λmin",
+    equation=r"\kappa = \lambda_{\max}/\lambda_{\min}",
+)
 def condition_number(values: np.ndarray) -> float:
     """Ratio of the largest to the smallest eigenvalue; infinite when the smallest is not positive."""
     return float(values[0] / values[-1]) if values[-1] > 0 else math.inf
