@@ -7,19 +7,24 @@ import json
 import numpy as np
 import xarray as xr
 
+from ntk_explorer.architectures import ARCHITECTURES
 from ntk_explorer.plots.theme import plain
 
 
 def setup(ds: xr.Dataset) -> str:
-    """One line such as ``mlp, depth 3, standard · digits, n = 100, c = 10``."""
+    """One line such as ``MLP, depth 3, standard · digits, n = 100, c = 10``."""
     plan = json.loads(ds.attrs.get("plan", "{}"))
     network, data = plan.get("network", {}), plan.get("data", {})
     depth = f"depth {network['depth']}" if "depth" in network else ""
-    parts = (network.get("architecture", ""), depth, network.get("parameterization", ""))
+    parts = (_architecture(network.get("architecture", "")), depth, network.get("parameterization", ""))
     examples, outputs = counts(ds)
     named = ", ".join(plain(part) for part in parts if part)
     sizes = ", ".join(part for part in (plain(data.get("name", "")), f"n = {examples}", f"c = {outputs}") if part)
     return " · ".join(part for part in (named, sizes) if part)
+
+
+def _architecture(name: str) -> str:
+    return ARCHITECTURES[name].label if name in ARCHITECTURES else name
 
 
 def counts(ds: xr.Dataset) -> tuple[int, int]:

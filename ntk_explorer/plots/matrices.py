@@ -8,7 +8,7 @@ import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from ntk_explorer.plots import captions, theme
+from ntk_explorer.plots import FIGURES, captions, theme
 from ntk_explorer.plots.hover import name_the_cell
 
 # 512 × 512 float32 is 1 MB: what one update of a picture may cost.
@@ -68,6 +68,7 @@ def cell_at(ds: xr.Dataset, x: float, y: float) -> tuple[int, int] | None:
     return None if i is None or j is None else (i, j)
 
 
+@FIGURES.register("kernel_heatmap", label="Gram matrix", needs=("gram", "label"))
 def kernel_heatmap(
     ds: xr.Dataset, kernel: str, width: int, seed: int = 0, *, selected: tuple[int, int] | None = None
 ) -> hv.Overlay:
@@ -93,6 +94,7 @@ def kernel_heatmap(
     return _heatmap(ds, matrices.sel(kernel=kernel).values, what, width, seed, selected, clim=colours, cmap=palette)
 
 
+@FIGURES.register("error_heatmap", label="Error, entry by entry", needs=("block_error", "label"))
 def error_heatmap(
     ds: xr.Dataset, kernel: str, width: int, seed: int = 0, *, selected: tuple[int, int] | None = None
 ) -> hv.Overlay:
@@ -107,6 +109,7 @@ def error_heatmap(
     return _heatmap(ds, shown, what, width, seed, selected, clim=colours, cmap=theme.ERROR)
 
 
+@FIGURES.register("difference_heatmap", label="Difference of two kernels", needs=("gram", "label"))
 def difference_heatmap(
     ds: xr.Dataset, kernel: str, other: str, width: int, seed: int = 0, *, selected: tuple[int, int] | None = None
 ) -> hv.Overlay:
@@ -135,16 +138,14 @@ def limits(values: np.ndarray) -> tuple[float, float]:
 
 
 def _heatmap(ds, matrix, what, width, seed, selected, *, clim, cmap) -> hv.Overlay:
-    where = grid(ds)
-    cells = np.arange(where.cells)
+    where, names = grid(ds), captions.class_names(ds)
+    cells, edge = np.arange(where.cells), (-0.5, where.cells - 0.5)
     image = hv.Image((cells, cells, where.arrange(matrix)), [COLUMN, ROW], hv.Dimension("value", label=what))
-    edge = (-0.5, where.cells - 0.5)
+    colours = {"cmap": cmap, "clim": clim, "colorbar": True, "clabel": "", "tools": ["tap"]}
     averaged = f" · a cell = mean of {where.step}×{where.step} entries" if where.step > 1 else ""
-    names = captions.class_names(ds)
     ticks = class_ticks(where, names)
-    image.opts(cmap=cmap, clim=clim, colorbar=True, clabel=what, tools=["tap"], backend="bokeh")
-    return hv.Overlay([image, _separators(where), _mark(where, selected)]).opts(
-        backend="bokeh",
+    return theme.figure(
+        [(image, colours | {"normalize": False}), _separators(where), _mark(where, selected)],
         title=f"{what}\nwidth {width}, seed {seed}{averaged}",
         frame_width=SIDE,
         frame_height=SIDE,
@@ -155,9 +156,6 @@ def _heatmap(ds, matrix, what, width, seed, selected, *, clim, cmap) -> hv.Overl
         yticks=ticks,
         show_legend=False,
         hooks=[name_the_cell(where.order, where.labels, names, where.step)],
-        fontsize=theme.FONTS,
-        toolbar="above",
-        active_tools=[],
     )
 
 
@@ -177,17 +175,15 @@ def class_ticks(where: Grid, names: list[str], most: int = 20) -> list[tuple[flo
     return [(float(middle), names[int(label)]) for middle, label in zip(middles, present, strict=True)]
 
 
-def _separators(where: Grid) -> hv.Segments:
+def _separators(where: Grid) -> tuple:
     lines, last = boundaries(where), where.cells - 0.5
     start, end = np.full(lines.size, -0.5), np.full(lines.size, last)
-    ends = [np.concatenate(pair) for pair in ((start, lines), (lines, start), (end, lines), (lines, end))]
-    return hv.Segments(tuple(ends), [COLUMN, ROW, "column_end", "row_end"]).opts(
-        color="white", line_width=1, alpha=0.8, backend="bokeh"
-    )
+    ends = tuple(np.concatenate(pair) for pair in ((start, lines), (lines, start), (end, lines), (lines, end)))
+    segments = hv.Segments(ends, [COLUMN, ROW, "column_end", "row_end"])
+    return segments, {"color": "white", "line_width": 1, "alpha": 0.8}
 
 
-def _mark(where: Grid, selected: tuple[int, int] | None) -> hv.Points:
+def _mark(where: Grid, selected: tuple[int, int] | None) -> tuple:
     pairs = [] if selected is None else [(where.position(selected[1]), where.position(selected[0]))]
-    return hv.Points(pairs, [COLUMN, ROW]).opts(
-        marker="s", size=14, fill_alpha=0, line_color="#ff2bd6", line_width=3, backend="bokeh"
-    )
+    look = {"marker": "s", "size": 14, "fill_alpha": 0, "line_color": theme.CHOSEN, "line_width": 3}
+    return hv.Points(pairs, [COLUMN, ROW]), look

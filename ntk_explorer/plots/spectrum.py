@@ -8,15 +8,16 @@ import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from ntk_explorer.plots import captions, theme
-from ntk_explorer.plots.width import seed_band
+from ntk_explorer.plots import FIGURES, captions, theme
+from ntk_explorer.plots.width import HIGHEST, seed_band
 
-RANK = hv.Dimension("rank", label="rank k of the eigenvalue (of the n·c-sized kernel)")
+RANK = hv.Dimension("rank", label="rank k (K ⊗ I has each eigenvalue of K c times)")
 EIGENVALUE = hv.Dimension("eigenvalue", label="eigenvalue λ_k")
 # Below this share of the largest eigenvalue not even the sign of a float64 eigenvalue means anything.
 NOTHING = 1e-18
 
 
+@FIGURES.register("spectra", label="Eigenvalues at one width", needs=("eigenvalues",))
 def spectra(
     ds: xr.Dataset,
     width: int,
@@ -42,26 +43,30 @@ def spectra(
     """
     outputs = captions.counts(ds)[1]
     names = [str(name) for name in ds["kernel"].values]
-    elements, hidden = [], 0
-    for name in names:
-        values = ds["eigenvalues"].sel(kernel=name, width=width).transpose("rank", "seed").values
-        shown, missing = _positive(values if seed == "all" else values[:, [seed]])
+    layers, hidden = [], 0
+    for name, table in zip(names, _tables(ds, width, seed), strict=True):
+        values, missing = _positive(table)
         hidden += missing
-        elements += [_ghost(name, ghost, seed), *_curve(name, *_lifted(name, shown, outputs))]
+        layers += [_ghost(name, ghost, seed), *_curve(name, *_lifted(name, values, outputs))]
     xlim, ylim = spectrum_limits(ds)
     who = f"all {ds.sizes['seed']} seeds" if seed == "all" else f"seed {seed}"
     omitted = f" ({hidden} not positive, not drawn)" if hidden else ""
-    labels = {theme.kernel_style(name).label: _legend_text(name) for name in names}
     return theme.line_figure(
-        elements,
+        layers,
         xlim=xlim,
         ylim=ylim,
         xticks=theme.log_ticks(xlim),
         yticks=theme.log_ticks(ylim),
         title=f"Eigenvalues at width {width}, {who}{omitted}\n{captions.setup(ds)}",
-        legend=labels,
+        legend={theme.kernel_style(name).label: _legend_text(name) for name in names},
         legend_position="bottom_left",
     )
+
+
+def _tables(ds: xr.Dataset, width: int, seed: int | Literal["all"]) -> np.ndarray:
+    """Eigenvalues [kernel, rank, seed] at one width; of one seed, or of all."""
+    values = ds["eigenvalues"].sel(width=width).transpose("kernel", "rank", "seed").values
+    return values if seed == "all" else values[:, :, [min(seed, values.shape[2] - 1)]]
 
 
 def spectrum_limits(ds: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -87,29 +92,37 @@ def _lifted(name: str, values: np.ndarray, outputs: int) -> tuple[np.ndarray, np
     return ranks, np.repeat(values[:examples], 2, axis=0)
 
 
-def _curve(name: str, ranks: np.ndarray, values: np.ndarray) -> list[hv.Element]:
+def _curve(name: str, ranks: np.ndarray, values: np.ndarray) -> list[tuple]:
     style = theme.kernel_style(name)
     mean, low, high = seed_band(values)
     seen = np.isfinite(mean)
-    band = hv.Area((ranks[seen], low[seen], high[seen]), RANK, [EIGENVALUE, "highest"], label=style.label)
-    line = hv.Curve((ranks[seen], mean[seen]), RANK, EIGENVALUE, label=style.label)
+    band, dims = (ranks[seen], low[seen], high[seen]), [RANK, EIGENVALUE, HIGHEST]
+    look = {"color": style.color, "name": name, "label": style.label}
     return [
-        band.opts(color=style.color, fill_alpha=0.15, line_alpha=0, backend="bokeh"),
-        line.opts(color=style.color, line_width=3 if name == "entk" else 2, tools=["hover"], backend="bokeh"),
+        theme.layer(hv.Area, band, dims, **look, fill_alpha=0.15, line_alpha=0),
+        theme.layer(
+            hv.Curve,
+            (ranks[seen], mean[seen]),
+            dims[:2],
+            **look,
+            line_width=3 if name == "entk" else 2,
+            tools=["hover"],
+        ),
     ]
 
 
-def _ghost(name: str, ghost: tuple[xr.Dataset, int] | None, seed: int | Literal["all"]) -> hv.Curve:
+def _ghost(name: str, ghost: tuple[xr.Dataset, int] | None, seed: int | Literal["all"]) -> tuple:
     ranks, mean = np.empty(0), np.empty(0)
     if ghost is not None and name in ghost[0]["kernel"] and ghost[1] in ghost[0]["width"]:
-        values = ghost[0]["eigenvalues"].sel(kernel=name, width=ghost[1]).transpose("rank", "seed").values
-        shown, _ = _positive(values if seed == "all" else values[:, [min(seed, values.shape[1] - 1)]])
-        ranks, lifted = _lifted(name, shown, captions.counts(ghost[0])[1])
+        before, width = ghost
+        values, _ = _positive(_tables(before.sel(kernel=[name]), width, seed)[0])
+        ranks, lifted = _lifted(name, values, captions.counts(before)[1])
         mean = seed_band(lifted)[0]
-    line = hv.Curve((ranks[np.isfinite(mean)], mean[np.isfinite(mean)]), RANK, EIGENVALUE, group="Ghost")
-    return line.opts(color=theme.kernel_style(name).color, line_alpha=0.25, line_width=2, backend="bokeh")
+    seen, look = np.isfinite(mean), {"line_alpha": 0.25, "line_width": 2}
+    color = theme.kernel_style(name).color
+    return theme.layer(hv.Curve, (ranks[seen], mean[seen]), [RANK, EIGENVALUE], f"ghost_{name}", color=color, **look)
 
 
 def _legend_text(name: str) -> str:
     label = theme.kernel_style(name).label
-    return label if name == "entk" else f"{label} ⊗ I (each eigenvalue c times)"
+    return label if name == "entk" else f"{label} ⊗ I"

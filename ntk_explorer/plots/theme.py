@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import holoviews as hv
 import holoviews.plotting.bokeh  # registers the backend whose options the figures set
 import numpy as np
+from holoviews.core.util import group_sanitizer
 from holoviews.plotting.util import process_cmap
 
 from ntk_explorer.kernels import KERNELS
@@ -22,6 +22,7 @@ _FIXED = {
 }
 _SPARE = (("#cc79a7", "v"), ("#e69f00", "*"), ("#56b4e9", "x"))
 GREY = "#8a8a8a"
+CHOSEN = "#ff2bd6"
 
 # Lists, because a name means a different palette with and without matplotlib installed.
 SEQUENTIAL = process_cmap("Viridis", 256, provider="bokeh")
@@ -31,6 +32,7 @@ IMAGE = process_cmap("Greys_r", 256, provider="bokeh")
 
 FONTS = {"title": "15px", "labels": "15px", "ticks": "13px", "legend": "13px", "cticks": "13px", "clabel": "14px"}
 
+_NO_FORMULA = str.maketrans("$\\", "＄∖")
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -54,34 +56,47 @@ def kernel_style(name: str) -> KernelStyle:
 def plain(text: object, longest: int = 60) -> str:
     """Text that a figure shows as it stands: printable, short, and never taken for a formula.
 
-    Bokeh sends ``$$…$$`` and ``\\(…\\)`` to MathJax, which an offline report would have to fetch.
+    Bokeh hands text between dollars or backslashed brackets to MathJax, which an offline report would have to fetch.
     """
-    shown = "".join(c if c.isprintable() else " " for c in str(text))
-    shown = re.sub(r"\$\$|\\[()\[\]]", "", shown)
+    shown = "".join(c if c.isprintable() else " " for c in str(text)).translate(_NO_FORMULA)
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
-def line_figure(elements: list, *, xlim, ylim, xticks, yticks, title: str, legend: Mapping[str, str], **options):
-    """Overlay curves on logarithmic axes with a legend, fixed limits and ticks; ``legend`` maps labels to texts."""
-    return hv.Overlay(elements).opts(
-        backend="bokeh",
+def layer(kind, data: tuple, dims: list, name: str, label: str = "", **style) -> tuple[hv.Element, dict]:
+    """A curve, band or scatter and its style; ``name``, an identifier, tells elements of one kind apart."""
+    # A dictionary of arrays: HoloViews' first choice, a data frame each, takes several times as long to make.
+    return kind(data, dims[:1], dims[1:], group=name, label=label, datatype=["dictionary"]), style
+
+
+def figure(layers: list[tuple[hv.Element, dict]], *, xlim, ylim, hooks=(), **options) -> hv.Overlay:
+    """Overlay layers in a frame of fixed limits.
+
+    All options are set at once, since each call of ``opts`` costs milliseconds, and no range is looked for in
+    the data: figures are redrawn while a slider moves.
+    """
+    ends = ylim[::-1] if options.get("invert_yaxis") else ylim
+    frame = {"xlim": xlim, "ylim": ylim, "hooks": [hold_limits(xlim, ends), *hooks], "normalize": False}
+    look = {"fontsize": FONTS, "toolbar": "above", "active_tools": [], "bgcolor": "white"}
+    styles = {
+        f"{type(element).__name__}.{group_sanitizer(element.group)}": style | {"apply_ranges": False}
+        for element, style in layers
+    }
+    overlay = hv.Overlay([element for element, _ in layers])
+    return overlay.opts(styles | {"Overlay": look | frame | options}, backend="bokeh")
+
+
+def line_figure(layers: list, *, legend: Mapping[str, str], **options) -> hv.Overlay:
+    """Curves on logarithmic axes, as wide as the page; ``legend`` maps labels to the texts shown for them."""
+    return figure(
+        layers,
         logx=True,
         logy=True,
-        xlim=xlim,
-        ylim=ylim,
-        xticks=xticks,
-        yticks=yticks,
-        title=title,
         legend_labels=dict(legend),
         legend_opts={"click_policy": "hide", "background_fill_alpha": 0.8},
-        hooks=[hold_limits(xlim, ylim), hold_legend(legend)],
+        hooks=[hold_legend(legend)],
         responsive=True,
         min_height=420,
         show_grid=True,
-        bgcolor="white",
-        fontsize=FONTS,
-        toolbar="above",
-        active_tools=[],
         **options,
     )
 
@@ -124,6 +139,17 @@ def log_limits(values, *, pad: float = 0.06, default: tuple[float, float] = (0.1
     low, high = np.log10(values.min()), np.log10(values.max())
     margin = max(pad * (high - low), 0.05)
     return float(10 ** (low - margin)), float(10 ** (high + margin))
+
+
+def padded(values) -> tuple[float, float]:
+    """Limits round the finite values on a linear axis, with a margin."""
+    values = np.asarray(values, dtype=float)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    margin = 0.08 * (high - low) or 1.0
+    return low - margin, high + margin
 
 
 def log_ticks(limits: tuple[float, float], most: int = 9) -> list[tuple[float, str]]:

@@ -9,18 +9,16 @@ import xarray as xr
 from ntk_explorer.comparison import MEASURES
 from ntk_explorer.comparison.scaling import fit_slope
 from ntk_explorer.errors import InvalidInput
-from ntk_explorer.plots import captions, theme
+from ntk_explorer.plots import FIGURES, captions, theme
+from ntk_explorer.registry import Entry
 from ntk_explorer.spectra import SUMMARIES
 
 WIDTH = hv.Dimension("width", label="width (hidden units or channels per layer)")
+HIGHEST, SEED = hv.Dimension("highest"), hv.Dimension("seed")
 REFERENCE = "reference: width^(−1/2)"
-FORMULAS = {
-    "relative_frobenius": "relative Frobenius error ‖K⊗I − Θ‖ / ‖Θ‖",
-    "largest_eigenvalue_error": "relative error of the largest eigenvalue",
-    "condition_number": "condition number λ_max / λ_min",
-}
 
 
+@FIGURES.register("convergence", label="Error against width", needs=("relative_frobenius", "largest_eigenvalue_error"))
 def convergence(ds: xr.Dataset, measure: str = "relative_frobenius") -> hv.Overlay:
     """How far each kernel is from the eNTK, against width, on log-log axes.
 
@@ -36,14 +34,16 @@ def convergence(ds: xr.Dataset, measure: str = "relative_frobenius") -> hv.Overl
         An overlay with the same elements for the same kernels, whatever is missing.
     """
     values = ds[measure].transpose("compared", "width", "seed").rename(compared="kernel")
-    return _against_width(ds, values, measure, MEASURES[measure].label, fitted=True)
+    return _against_width(ds, values, MEASURES[measure], fitted=True)
 
 
+@FIGURES.register("condition_numbers", label="Condition numbers", needs=("condition_number",))
 def condition_numbers(ds: xr.Dataset) -> hv.Overlay:
     """Condition numbers of the eNTK and of the other kernels against width; singular ones are counted, not drawn."""
     return summaries(ds, "condition_number")
 
 
+@FIGURES.register("summaries", label="Summaries of the spectrum", needs=tuple(SUMMARIES))
 def summaries(ds: xr.Dataset, name: str) -> hv.Overlay:
     """A summary of the spectrum (smallest eigenvalue, effective rank …) of all kernels against width.
 
@@ -55,45 +55,49 @@ def summaries(ds: xr.Dataset, name: str) -> hv.Overlay:
         An overlay as from :func:`convergence`, without slopes and reference.
     """
     values = ds[name].transpose("kernel", "width", "seed")
-    return _against_width(ds, values, name, SUMMARIES[name].label, fitted=False)
+    return _against_width(ds, values, SUMMARIES[name], fitted=False)
 
 
-def _against_width(ds: xr.Dataset, values: xr.DataArray, name: str, label: str, *, fitted: bool) -> hv.Overlay:
-    widths = values["width"].values.astype(float)
-    drawable = values.where(np.isfinite(values) & (values > 0))
-    ydim = hv.Dimension(name, label=FORMULAS.get(name, label))
-    curves = [_kernel(ydim, str(kernel), widths, drawable.sel(kernel=kernel)) for kernel in values["kernel"].values]
-    elements = [element for curve in curves for element in curve]
-    legend = {theme.kernel_style(k).label: theme.kernel_style(k).label for k in map(str, values["kernel"].values)}
+def _against_width(ds: xr.Dataset, variable: xr.DataArray, card: Entry, *, fitted: bool) -> hv.Overlay:
+    names, widths = [str(name) for name in variable["kernel"].values], variable["width"].values.astype(float)
+    values = variable.values
+    drawable = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+    ydim = hv.Dimension(card.name, label=card.extras.get("axis", card.label))
+    layers = [
+        layer for name, table in zip(names, drawable, strict=True) for layer in _kernel(ydim, name, widths, table)
+    ]
+    legend = {theme.kernel_style(name).label: theme.kernel_style(name).label for name in names}
     if fitted:
-        elements.append(_reference(ydim, widths, drawable[0]))
+        layers.append(_reference(ydim, widths, drawable[0]))
         legend = {label: _with_slope(label, widths, drawable[k]) for k, label in enumerate(legend)}
-    limits = theme.log_limits(drawable.values)
+    limits = theme.log_limits(drawable)
     return theme.line_figure(
-        elements,
+        layers,
         xlim=theme.log_limits(widths),
         ylim=limits,
         xticks=theme.width_ticks(widths),
         yticks=theme.log_ticks(limits),
-        title=f"{label}{_omitted(values)}\n{captions.setup(ds)} · {captions.runs(ds)}",
+        title=f"{card.label[0].upper()}{card.label[1:]}{_omitted(values)}\n{captions.setup(ds)} · {captions.runs(ds)}",
         legend=legend,
         legend_position="top_right",
     )
 
 
-def _kernel(ydim: hv.Dimension, name: str, widths: np.ndarray, values: xr.DataArray) -> list[hv.Element]:
+def _kernel(ydim: hv.Dimension, name: str, widths: np.ndarray, values: np.ndarray) -> list[tuple]:
     style = theme.kernel_style(name)
-    mean, low, high = seed_band(values.values)
-    seen = np.isfinite(mean)
-    x, y = np.meshgrid(widths, values["seed"].values, indexing="ij")
-    dots = np.isfinite(values.values)
-    band = hv.Area((widths[seen], low[seen], high[seen]), WIDTH, [ydim, "highest"], label=style.label)
-    line = hv.Curve((widths[seen], mean[seen]), WIDTH, ydim, label=style.label)
-    seeds = hv.Scatter((x[dots], values.values[dots], y[dots]), WIDTH, [ydim, "seed"], label=style.label)
+    mean, low, high = seed_band(values)
+    seen, dots = np.isfinite(mean), np.isfinite(values)
+    x, seeds = np.meshgrid(widths, np.arange(values.shape[1]), indexing="ij")
+    band, dims = (widths[seen], low[seen], high[seen]), [WIDTH, ydim, HIGHEST]
+    line = widths[seen], mean[seen]
+    points = x[dots], values[dots], seeds[dots]
+    look = {"color": style.color, "name": name, "label": style.label}
     return [
-        band.opts(color=style.color, fill_alpha=0.15, line_alpha=0, backend="bokeh"),
-        line.opts(color=style.color, line_width=2.5, backend="bokeh"),
-        seeds.opts(color=style.color, marker=style.marker, size=7, alpha=0.75, tools=["hover", "tap"], backend="bokeh"),
+        theme.layer(hv.Area, band, dims, **look, fill_alpha=0.15, line_alpha=0),
+        theme.layer(hv.Curve, line, dims[:2], **look, line_width=2.5),
+        theme.layer(
+            hv.Scatter, points, [WIDTH, ydim, SEED], **look, marker=style.marker, size=7, alpha=0.75, tools=["hover"]
+        ),
     ]
 
 
@@ -115,23 +119,35 @@ def seed_band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return tuple(np.where(count > 0, bound, np.nan) for bound in (mean, low, high))
 
 
-def _reference(ydim: hv.Dimension, widths: np.ndarray, values: xr.DataArray) -> hv.Curve:
-    mean, _, _ = seed_band(values.values)
+def _reference(ydim: hv.Dimension, widths: np.ndarray, values: np.ndarray) -> tuple:
+    mean, _, _ = seed_band(values)
     seen = np.flatnonzero(np.isfinite(mean))
     x = widths if seen.size else widths[:0]
     y = mean[seen[0]] * np.sqrt(widths[seen[0]] / x) if seen.size else x
-    line = hv.Curve((x, y), WIDTH, ydim, label=REFERENCE)
-    return line.opts(color=theme.GREY, line_width=1.5, line_dash="dashed", backend="bokeh")
+    look = {"color": theme.GREY, "line_width": 1.5, "line_dash": "dashed"}
+    return theme.layer(hv.Curve, (x, y), [WIDTH, ydim], "reference", REFERENCE, **look)
 
 
-def _with_slope(label: str, widths: np.ndarray, values: xr.DataArray) -> str:
+def _with_slope(label: str, widths: np.ndarray, values: np.ndarray) -> str:
     try:
-        return f"{label}: slope {fit_slope(widths, values.transpose('seed', 'width'))}"
+        return f"{label}: slope {fit_slope(widths, values.T)}"
     except InvalidInput:  # fewer than two widths are in
         return label
 
 
-def _omitted(values: xr.DataArray) -> str:
-    infinite, zero = int(np.isinf(values).sum()), int((values <= 0).sum())
-    notes = [f"{infinite} infinite"] * (infinite > 0) + [f"{zero} not positive"] * (zero > 0)
+def _omitted(values: np.ndarray) -> str:
+    infinite, below = int(np.isinf(values).sum()), int((values <= 0).sum())
+    notes = [f"{infinite} infinite"] * (infinite > 0) + [f"{below} not positive"] * (below > 0)
     return f" ({' and '.join(notes)} not drawn)" if notes else ""
+
+
+def run_at(ds: xr.Dataset, measure: str, x: float, y: float) -> tuple[int, int] | None:
+    """The run (width, seed) whose dot is nearest to a click at (x, y), as seen on log-log axes; None without dots."""
+    values = ds[measure]
+    values = values.where(np.isfinite(values) & (values > 0))
+    if x <= 0 or y <= 0 or not values.notnull().any():
+        return None
+    distance = np.hypot(np.log(values["width"] / x), np.log(values / y)).fillna(np.inf)
+    nearest = distance.min(set(distance.dims) - {"width", "seed"}).stack(run=("width", "seed"))
+    width, seed = nearest["run"].values[int(nearest.argmin())]
+    return int(width), int(seed)
