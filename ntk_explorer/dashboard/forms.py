@@ -39,7 +39,7 @@ def widget_for(name: str, field: FieldInfo, choices: dict[str, str] | None = Non
         A panel-material-ui widget with the field's bounds, default and description.
     """
     kind, optional = _plain_type(field.annotation)
-    common = {"label": caption(name, field), "description": field.description, **COMPACT}
+    common = {"label": caption(name, field), "description": field.description or "", **COMPACT}
     default = field.get_default(call_default_factory=True)
     if get_origin(kind) is tuple:
         if choices:

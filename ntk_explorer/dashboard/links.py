@@ -218,6 +218,8 @@ def _read(text: str, annotation: Any) -> Any:
 def _bound(item: Mapping[str, Any]) -> Any:
     """The nearest allowed value, where the error is about a bound that belongs to the range itself."""
     context = item.get("ctx") or {}
+    if str(item.get("input")).strip("+- ").lower() == "nan":
+        return None
     return context.get("ge", context.get("le"))
 
 
