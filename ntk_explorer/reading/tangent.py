@@ -50,6 +50,13 @@ def tangent_kernel(
         raise InvalidInput(f"Examples of x1 have shape {x1.shape[1:]}, of x2 {x2.shape[1:]}", "Give both the same.")
     if batch_size is not None and batch_size < 1:
         raise InvalidInput(f"batch_size is {batch_size}", "Give a positive number, or None for all at once.")
+    try:
+        hash(f)
+    except TypeError:
+        raise InvalidInput(
+            f"The function {f!r} cannot be hashed, so what is compiled for it could not be found again",
+            "Pass a function, or a bound method of a frozen object; keep arrays in `params`.",
+        ) from None
     size = batch_size or max(len(x1), 0 if x2 is None else len(x2))
     with jax.default_matmul_precision(precision):
         factors = partial(_factors, f, params, directions=directions, paired=paired, size=size)
