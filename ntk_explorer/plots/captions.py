@@ -44,7 +44,7 @@ def runs(ds: xr.Dataset) -> str:
 
 def class_names(ds: xr.Dataset) -> list[str]:
     """A name for each class 0..c−1 that the labels know; the number itself where the data have no names."""
-    names = [plain(name, 16) for name in json.loads(ds.attrs.get("class_names", "[]"))]
+    names = [plain(name, 12) for name in json.loads(ds.attrs.get("class_names", "[]"))]
     labels = ds["label"].values
     highest = int(labels.max()) if labels.size and np.issubdtype(labels.dtype, np.integer) else -1
     return [names[i] if i < len(names) else str(i) for i in range(highest + 1)]

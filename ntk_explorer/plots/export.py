@@ -142,7 +142,7 @@ def _dots(axes: Axes, element, style: dict):
         color = list(element.dimension_values(color))
     return axes.scatter(
         *columns[:2],
-        s=(style["size"] * POINTS_PER_PIXEL) ** 2,
+        s=style["size"] ** 2,
         marker=style.get("marker", "o"),
         alpha=style.get("alpha"),
         facecolors="none" if hollow else color,

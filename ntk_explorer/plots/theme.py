@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -32,7 +33,7 @@ IMAGE = process_cmap("Greys_r", 256, provider="bokeh")
 
 FONTS = {"title": "15px", "labels": "15px", "ticks": "13px", "legend": "13px", "cticks": "13px", "clabel": "14px"}
 
-_NO_FORMULA = str.maketrans("$\\", "＄∖")
+_FORMULA = re.compile(r"\$(?=\$)|\\(?=[()\[\]])")
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -58,7 +59,8 @@ def plain(text: object, longest: int = 60) -> str:
 
     Bokeh hands text between dollars or backslashed brackets to MathJax, which an offline report would have to fetch.
     """
-    shown = "".join(c if c.isprintable() else " " for c in str(text)).translate(_NO_FORMULA)
+    shown = "".join(c if c.isprintable() else " " for c in str(text))
+    shown = _FORMULA.sub(lambda match: match[0] + " ", shown)
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
