@@ -71,10 +71,15 @@ def _checked(x, name):
             f"{name} has shape {jnp.shape(x)}", "Give at least one example along the first axis: x[n, ...]."
         )
     x = jnp.asarray(x)
-    # Values can be looked at only outside jit; inside, the caller has lost that check already.
-    if not isinstance(x, Tracer) and not bool(jnp.isfinite(x).all()):
-        row = int(jnp.argmin(jnp.isfinite(x.reshape(len(x), -1)).all(axis=1)))
-        raise InvalidInput(f"{name} holds NaN or infinite values, first in example {row}", "Remove or replace them.")
+    if not isinstance(x, Tracer):
+        # A concrete x is looked at even while a caller's function around it is being traced.
+        with jax.ensure_compile_time_eval():
+            finite = jnp.isfinite(x.reshape(len(x), -1)).all(axis=1)
+            if not bool(finite.all()):
+                raise InvalidInput(
+                    f"{name} holds NaN or infinite values, first in example {int(jnp.argmin(finite))}",
+                    "Remove or replace them.",
+                )
     return x
 
 
