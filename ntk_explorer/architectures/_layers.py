@@ -1,4 +1,4 @@
-"""The arithmetic of layers: pairs of pure functions, composed by :func:`serial`.
+"""The arithmetic of layers: how parameters start and what they do to an input, composed by :func:`serial`.
 
 Images are [n, height, width, channels]; dense weights are [fan-in, fan-out], convolution weights
 [height, width, channels in, channels out]. This module imports jax; modules that only describe
@@ -7,8 +7,10 @@ architectures import it inside the functions that build.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -29,31 +31,48 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "identity": lambda x: x,
 }
 
-
 NORMALIZATION_EPSILON = 1e-6
 
 
-class Layer(NamedTuple):
-    """``init(key) -> params`` (empty where nothing is trained) and ``apply(params, x) -> y``."""
+@dataclass(frozen=True)
+class Normal:
+    """How one parameter starts: independent draws from N(mean, deviation²)."""
 
-    init: Callable[[jax.Array], dict[str, Any]]
+    shape: tuple[int, ...]
+    deviation: float
+    mean: float = 0.0
+
+
+class Layer(NamedTuple):
+    """``start``: nested dictionary of :class:`Normal`, empty where nothing is trained; ``apply(params, x) -> y``."""
+
+    start: dict[str, Any]
     apply: Callable[[Any, jax.Array], jax.Array]
+
+
+def draw(key: jax.Array, start: dict[str, Any]) -> dict[str, Any]:
+    """Draw all parameters, in JAX's default float type.
+
+    One long draw, cut into pieces: XLA takes a quarter of a second to compile each draw of another shape.
+    """
+    leaves, tree = jax.tree.flatten(start)
+    sizes = [math.prod(leaf.shape) for leaf in leaves]
+    normal = jax.random.normal(key, (sum(sizes),), jnp.zeros(()).dtype)
+    pieces = jnp.split(normal, list(itertools.accumulate(sizes))[:-1])
+    return tree.unflatten(
+        [leaf.mean + leaf.deviation * piece.reshape(leaf.shape) for leaf, piece in zip(leaves, pieces, strict=True)]
+    )
 
 
 def serial(**layers: Layer) -> Layer:
     """One layer after the other; parameters are a dictionary by the layers' names."""
-
-    def init(key):
-        keys = jax.random.split(key, len(layers))
-        drawn = {name: layer.init(key) for (name, layer), key in zip(layers.items(), keys, strict=True)}
-        return {name: params for name, params in drawn.items() if params}
 
     def apply(params, x):
         for name, layer in layers.items():
             x = layer.apply(params.get(name, {}), x)
         return x
 
-    return Layer(init, apply)
+    return Layer({name: layer.start for name, layer in layers.items() if layer.start}, apply)
 
 
 def residual(branch: Layer, shortcut: Layer) -> Layer:
@@ -62,12 +81,12 @@ def residual(branch: Layer, shortcut: Layer) -> Layer:
     def apply(params, x):
         return branch.apply(params.get("branch", {}), x) + shortcut.apply(params.get("shortcut", {}), x)
 
-    return Layer(serial(branch=branch, shortcut=shortcut).init, apply)
+    return Layer(serial(branch=branch, shortcut=shortcut).start, apply)
 
 
 def elementwise(function: Callable[[jax.Array], jax.Array]) -> Layer:
     """A layer without parameters."""
-    return Layer(lambda key: {}, lambda params, x: function(x))  # noqa: ARG005
+    return Layer({}, lambda params, x: function(x))  # noqa: ARG005
 
 
 def identity() -> Layer:
@@ -122,29 +141,25 @@ def convolution(
 
 def _affine(config: ArchitectureConfig, shape: tuple[int, ...], variance: float, product: Callable) -> Layer:
     """Weights and biases whose deviation lives in the draw (standard) or in the forward pass (NTK)."""
-    drawn, factor = _deviations(config, math.sqrt(variance / math.prod(shape[:-1])))
+    deviation, factor = _deviations(config, math.sqrt(variance / math.prod(shape[:-1])))
     bias = _bias(config, shape[-1])
-
-    def init(key):
-        weight_key, bias_key = jax.random.split(key)
-        return {"weight": _normal(weight_key, shape, drawn)} | bias.init(bias_key)
 
     def apply(params, x):
         return bias.apply(params, _times(factor, product(x, params["weight"])))
 
-    return Layer(init, apply)
+    return Layer({"weight": Normal(shape, deviation)} | bias.start, apply)
 
 
 def _bias(config: ArchitectureConfig, channels: int) -> Layer:
     """Adds one number per feature or channel, if the configuration asks for biases."""
     if not config.bias:
         return identity()
-    drawn, factor = _deviations(config, math.sqrt(config.bias_variance))
+    deviation, factor = _deviations(config, math.sqrt(config.bias_variance))
 
     def apply(params, x):
         return x + _times(factor, jnp.broadcast_to(params["bias"], x.shape))
 
-    return Layer(lambda key: {"bias": _normal(key, (channels,), drawn)}, apply)
+    return Layer({"bias": Normal((channels,), deviation)}, apply)
 
 
 def _deviations(config: ArchitectureConfig, deviation: float) -> tuple[float, float]:
@@ -190,22 +205,10 @@ def _scale_and_shift(config: ArchitectureConfig, channels: int) -> Layer:
     """A factor per channel, 1 at first in both parameterisations, and a bias as in any layer."""
     bias = _bias(config, channels)
 
-    def init(key):
-        return {"scale": jnp.ones(channels, _default_float())} | bias.init(key)
-
     def apply(params, x):
         return bias.apply(params, x * jnp.broadcast_to(params["scale"], x.shape))
 
-    return Layer(init, apply)
-
-
-def _normal(key: jax.Array, shape: tuple[int, ...], deviation: float) -> jax.Array:
-    return deviation * jax.random.normal(key, shape, _default_float())
-
-
-def _default_float() -> jnp.dtype:
-    """float64 where x64 is enabled, else float32; asked at each draw, since both happen in one process."""
-    return jnp.zeros(()).dtype
+    return Layer({"scale": Normal((channels,), deviation=0.0, mean=1.0)} | bias.start, apply)
 
 
 def network(config: ArchitectureConfig, layer: Layer) -> Network:
@@ -220,4 +223,5 @@ def network(config: ArchitectureConfig, layer: Layer) -> Network:
             )
         return layer.apply(params, x.astype(jax.tree.leaves(params)[0].dtype))
 
-    return Network(config, layer.init, apply)
+    # Compiled as a whole: eagerly, each piece of the draw would be compiled by itself.
+    return Network(config, jax.jit(lambda key: draw(key, layer.start)), apply)
