@@ -17,15 +17,20 @@ table.summary td { font-variant-numeric: tabular-nums; }
 """
 
 
-def bar(*items) -> pn.FlexBox:
+# Rows, not FlexBox: that one builds its children late, and a figure that is measured before it exists is an error.
+WRAP = {"flex-wrap": "wrap", "align-items": "center", "gap": "12px"}
+
+
+def bar(*items) -> pn.Row:
     """Small items side by side, wrapping where the window is narrow."""
-    return pn.FlexBox(*items, sizing_mode="stretch_width", align_items="center", gap="12px", margin=(10, 10, 0, 10))
+    return pn.Row(*items, sizing_mode="stretch_width", styles=WRAP, margin=(10, 10, 0, 10))
 
 
-def side_by_side(*items, least: int = 460) -> pn.FlexBox:
-    """Items that share a row as long as each has ``least`` pixels."""
-    cells = [pn.Column(item, styles={"flex": f"1 1 {least}px"}, margin=0) for item in items]
-    return pn.FlexBox(*cells, sizing_mode="stretch_width", gap="8px", margin=0)
+def side_by_side(*items, least: int = 0) -> pn.Row:
+    """Items that share a row: at their own size, or, with ``least``, filling it while each has so many pixels."""
+    styles = {"flex": f"1 1 {least}px"} if least else {}
+    cells = [pn.Column(item, styles=styles, margin=0) for item in items]
+    return pn.Row(*cells, sizing_mode="stretch_width", styles=WRAP | {"align-items": "start", "gap": "8px"}, margin=(0, 8))
 
 
 def hint(model: ExplorerModel, text: str) -> pn.pane.HTML:

@@ -11,8 +11,9 @@ from holoviews.streams import Pipe, Tap
 
 from ntk_explorer.dashboard.model import ExplorerModel
 
-# Title, axis and colour bar take the height that makes the frame itself a square, nearly, at all sizes.
-FLUID = {"frame_width": None, "frame_height": None, "responsive": True, "aspect": 0.76}
+# A figure of fixed size, since one that finds its own has the browser lay out the page again and again. Title, axis
+# and colour bar take the height that makes the frame itself a square.
+SQUARE = {"frame_width": None, "frame_height": None, "width": 322, "height": 426, "default_tools": ["box_zoom", "reset"]}
 BELOW = {"colorbar_position": "bottom", "colorbar_opts": {"height": 10, "title": ""}, "backend": "bokeh"}
 QUIET = {"backend_opts": {"plot.toolbar.logo": None}, "backend": "bokeh"}
 
@@ -28,9 +29,9 @@ def structure(model: ExplorerModel) -> Hashable:
 class Picture(pn.viewable.Viewer):
     """A HoloViews figure of what the model holds.
 
-    Args of the constructor: ``draw`` makes the figure from the model; ``needs`` names the model's parameters
+    Args of the constructor: ``draw`` makes the figure from the model, while ``tab`` is open; ``needs`` names the model's parameters
     without which there is nothing to draw; the figure is drawn again when one of them, or ``key``, changes.
-    ``square`` figures keep their proportions and share a row; ``on_tap`` is called with the coordinates of
+    ``square`` figures have a size of their own, others fill their row; ``on_tap`` is called with the coordinates of
     a click.
     """
 
@@ -39,6 +40,7 @@ class Picture(pn.viewable.Viewer):
         model: ExplorerModel,
         draw: Draw,
         *,
+        tab: str,
         needs=("result",),
         key: Callable[[ExplorerModel], Hashable] = lambda model: model.shown.view,
         on_tap: Callable[[float, float], None] | None = None,
@@ -49,10 +51,9 @@ class Picture(pn.viewable.Viewer):
         """Show ``waiting`` until there is something to draw."""
         super().__init__()
         self._model, self._draw, self._needs, self._key, self._on_tap = model, draw, needs, key, on_tap
-        self._square = square
-        size = {"max_width": 460} if square else {"height": height}
-        content = [_placeholder(waiting)] if waiting else []
-        self._place = pn.Column(*content, margin=0, sizing_mode="stretch_width", **size)
+        self._square, self._tab = square, tab
+        self._size = {} if square else {"height": height, "sizing_mode": "stretch_width"}
+        self._place = pn.Column(*([_placeholder(waiting)] if waiting else []), margin=0, **self._size)
         self._pipe: Pipe | None = None
         self._now: tuple = ()
         self._structure: Hashable = None
@@ -62,6 +63,8 @@ class Picture(pn.viewable.Viewer):
 
     def _refresh(self, *_) -> None:
         model = self._model
+        if model.state.view.tab != self._tab:
+            return  # Opening the tab changes the state, and so comes here again.
         needed = [getattr(model, name) for name in self._needs]
         if any(value is None for value in needed):
             return
@@ -77,8 +80,7 @@ class Picture(pn.viewable.Viewer):
         figure = hv.DynamicMap(lambda data: self.element(), streams=[self._pipe])
         if self._on_tap is not None:
             Tap(source=figure).add_subscriber(self._tapped)
-        size = {"sizing_mode": "stretch_width"} | ({} if self._square else {"height": self._place.height})
-        self._place[:] = [pn.pane.HoloViews(figure, backend="bokeh", linked_axes=False, margin=0, **size)]
+        self._place[:] = [pn.pane.HoloViews(figure, backend="bokeh", linked_axes=False, margin=0, **self._size)]
 
     def _tapped(self, x, y) -> None:
         if self._on_tap is not None and x is not None and y is not None:
@@ -95,7 +97,7 @@ class Picture(pn.viewable.Viewer):
         for element in figure:
             if isinstance(element, hv.Image) and element.opts.get("plot", backend="bokeh").kwargs.get("colorbar"):
                 element.opts(**BELOW)
-        return figure.opts(**FLUID, **QUIET, default_tools=["box_zoom", "reset"])
+        return figure.opts(**SQUARE, **QUIET)
 
     def __panel__(self):
         """The place that the figure lives in."""

@@ -11,6 +11,7 @@ from ntk_explorer.dashboard.safe_text import safe_text
 from ntk_explorer.sweeps.plan import plan_sweep
 
 CARD_CSS = """
+:host > div, .bk-clearfix { height: 100%; }
 a { display: flex; flex-direction: column; gap: 6px; padding: 14px 16px; border: 1px solid #8885; border-radius: 10px;
     color: inherit; text-decoration: none; height: 100%; box-sizing: border-box; font-size: 14px; line-height: 1.4; }
 a:hover, a:focus { border-color: #0072b2; box-shadow: 0 2px 10px #0072b233; }
@@ -117,6 +118,6 @@ def card_html(preset: Preset) -> pn.pane.HTML:
         f'<a href="{safe_text(preset.link, longest=2000)}"><svg viewBox="0 0 120 48" aria-hidden="true">'
         f"{SKETCHES[preset.icon]}</svg><b>{safe_text(preset.title)}</b><span>{safe_text(preset.text)}</span></a>",
         stylesheets=[CARD_CSS],
-        styles={"flex": "1 1 270px", "max-width": "420px", "display": "flex"},
+        styles={"flex": "1 1 30%", "min-width": "270px"},
         margin=0,
     )

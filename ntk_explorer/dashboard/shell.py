@@ -36,12 +36,15 @@ class Shell:
         self._controls = Controls(model.state.plan, hide=view.hide)
         self._cards = {e.name: card(e.label, e.extras["lesson"], model) for e in self._entries}
         names = [entry.name for entry in self._entries]
+        # A tab is built when it is first opened and then kept: with dynamic tabs, Bokeh measures figures that are not
+        # there yet (an error in the browser), and each visit would draw them again.
+        self._places = {name: pn.Column(sizing_mode="stretch_width", margin=0) for name in names}
         self._tabs = pmui.Tabs(
-            *((entry.label, entry(model)) for entry in self._entries),
+            *((entry.label, self._places[entry.name]) for entry in self._entries),
             active=names.index(view.tab),
-            dynamic=True,
             sizing_mode="stretch_both",
         )
+        self._open(view.tab)
         explain = pmui.Button(label="Explain", icon="menu_book", variant="text", sx={"color": "white"}, margin=2)
         self.page = pmui.Page(
             title=title,
@@ -70,6 +73,10 @@ class Shell:
         self.model.close()
         self._controls.upload.close()
 
+    def _open(self, tab: str) -> None:
+        if not self._places[tab].objects:
+            self._places[tab].append(PAGES[tab](self.model))
+
     def _toggle_explain(self) -> None:
         self.page.contextbar_open = not self.page.contextbar_open
 
@@ -77,6 +84,7 @@ class Shell:
         tab = event.new.view.tab
         if tab != self._shown_tab:
             self._shown_tab = tab
+            self._open(tab)
             self.page.contextbar[0][:] = [self._cards[tab]]
         if event.new.plan != self._controls.plan and event.new.plan != event.old.plan:
             self._controls.show(event.new.plan)

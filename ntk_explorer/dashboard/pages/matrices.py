@@ -50,19 +50,19 @@ def page(model: ExplorerModel) -> pn.viewable.Viewable:
         model.choose(matrices.cell_at(model.result, x, y))
 
     draws = (heatmap(lambda _: "entk"), heatmap(lambda m: m.shown.kernel), error)
-    pictures = [Picture(model, draw, square=True, on_tap=choose) for draw in draws]
+    pictures = [Picture(model, draw, tab="matrices", square=True, on_tap=choose) for draw in draws]
     model.figures["matrices"] = pictures[1].element
 
     def block(draw: Callable) -> Picture:
-        return Picture(model, draw, needs=("block",), key=lambda _: None, square=True)
+        return Picture(model, draw, tab="matrices", needs=("block",), key=lambda _: None, square=True)
 
-    pair = [Picture(model, example(k), needs=("data", "block"), key=lambda _: None, square=True) for k in (0, 1)]
+    pair = [Picture(model, example(k), tab="matrices", needs=("data", "block"), key=lambda _: None, square=True) for k in (0, 1)]
     inside = [block(lambda m: blocks.block_heatmap(m.block, *m.cell)), block(lambda m: blocks.block_entries(m.block))]
     return pn.Column(
         bar(width_select(model), seed_select(model), kernel_select(model)),
         hint(model, "Click a cell to see the two examples and the eNTK block behind it."),
-        side_by_side(*pictures, least=290),
-        side_by_side(*pair, *inside, least=290),
+        side_by_side(*pictures),
+        side_by_side(*pair, *inside),
         sizing_mode="stretch_width",
     )
 

@@ -45,7 +45,7 @@ def page(model: ExplorerModel) -> pn.viewable.Viewable:
         shown = model.shown
         return spectrum.spectra(model.result, shown.width, shown.view.draw, ghost=model.ghost)
 
-    picture = Picture(model, draw, key=lambda m: (m.shown.width, m.shown.view.draw), height=470)
+    picture = Picture(model, draw, tab="spectrum", key=lambda m: (m.shown.width, m.shown.view.draw), height=470)
     model.figures["spectrum"] = picture.element
     return pn.Column(
         bar(width_player(model), seed_select(model)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import panel as pn
 
-from ntk_explorer.dashboard.layout import side_by_side
+from ntk_explorer.dashboard.layout import bar, side_by_side
 from ntk_explorer.dashboard.lesson import Lesson
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.dashboard.pages import PAGES
@@ -54,6 +54,7 @@ LESSON = Lesson(
 @PAGES.register("start", label="Start", order=0, lesson=LESSON)
 def page(model: ExplorerModel) -> pn.viewable.Viewable:
     """Preset cards as plain links, then tour and own data side by side."""
-    cards = pn.FlexBox(*map(card_html, presets()), sizing_mode="stretch_width", align_items="stretch", gap="14px")
+    cards = bar(*map(card_html, presets()))
+    cards.styles = cards.styles | {"align-items": "stretch"}
     texts = [pn.pane.Markdown(f"### {title}\n{text}", sizing_mode="stretch_width") for title, text in TEXTS]
     return pn.Column(cards, side_by_side(*texts, least=380), sizing_mode="stretch_width", margin=12)

@@ -41,7 +41,7 @@ def page(model: ExplorerModel) -> pn.viewable.Viewable:
 
     def figure(draw, **options) -> Picture:
         # These figures show all widths and seeds at once, so nothing of the view changes them.
-        return Picture(model, lambda m: draw(m.result), key=lambda _: None, **options)
+        return Picture(model, lambda m: draw(m.result), tab="width", key=lambda _: None, **options)
 
     error = figure(width.convergence, waiting="The first points appear in a moment …")
     largest = figure(lambda result: width.convergence(result, "largest_eigenvalue_error"))
@@ -50,6 +50,6 @@ def page(model: ExplorerModel) -> pn.viewable.Viewable:
     return pn.Column(
         hint(model, "Each dot is one random initialisation; the band spans them. Click a legend entry to hide a kernel."),
         error,
-        side_by_side(largest, condition),
+        side_by_side(largest, condition, least=460),
         sizing_mode="stretch_width",
     )
