@@ -167,9 +167,10 @@ def boundaries(where: Grid) -> np.ndarray:
 
 
 def class_ticks(where: Grid, names: list[str], most: int = 20) -> list[tuple[float, str]]:
-    """A class's name at the middle of its rows; every k-th class where they would not fit."""
+    """A class's name at the middle of its rows, every k-th where they would not fit; else a few of the labels."""
     if not names:
-        return []
+        shown = np.unique(np.linspace(0, where.cells - 1, 5).round().astype(int))
+        return [(float(cell), f"{where.labels[cell * where.step]:.2g}") for cell in shown]
     present = np.unique(where.labels)[:: -(-np.unique(where.labels).size // most)]
     middles = [np.flatnonzero(where.labels == label).mean() // where.step for label in present]
     return [(float(middle), names[int(label)]) for middle, label in zip(middles, present, strict=True)]

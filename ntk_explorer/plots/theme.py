@@ -22,6 +22,7 @@ _FIXED = {
     "single_logit": ("#009e73", "d"),
 }
 _SPARE = (("#cc79a7", "v"), ("#e69f00", "*"), ("#56b4e9", "x"))
+LEAST_DECADES = 0.4
 GREY = "#8a8a8a"
 CHOSEN = "#ff2bd6"
 
@@ -139,7 +140,8 @@ def log_limits(values, *, pad: float = 0.06, default: tuple[float, float] = (0.1
     if not values.size:
         return default
     low, high = np.log10(values.min()), np.log10(values.max())
-    margin = max(pad * (high - low), 0.05)
+    # Over less than this span there may be no round number to put a tick at.
+    margin = max(pad * (high - low), (LEAST_DECADES - (high - low)) / 2)
     return float(10 ** (low - margin)), float(10 ** (high + margin))
 
 

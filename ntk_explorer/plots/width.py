@@ -143,11 +143,10 @@ def _omitted(values: np.ndarray) -> str:
 
 def run_at(ds: xr.Dataset, measure: str, x: float, y: float) -> tuple[int, int] | None:
     """The run (width, seed) whose dot is nearest to a click at (x, y), as seen on log-log axes; None without dots."""
-    values = ds[measure]
-    values = values.where(np.isfinite(values) & (values > 0))
-    if x <= 0 or y <= 0 or not values.notnull().any():
+    values = ds[measure].transpose("width", "seed", "compared").values
+    values = np.where(np.isfinite(values) & (values > 0), values, np.nan)
+    if x <= 0 or y <= 0 or np.isnan(values).all():
         return None
-    distance = np.hypot(np.log(values["width"] / x), np.log(values / y)).fillna(np.inf)
-    nearest = distance.min(set(distance.dims) - {"width", "seed"}).stack(run=("width", "seed"))
-    width, seed = nearest["run"].values[int(nearest.argmin())]
-    return int(width), int(seed)
+    across = np.log(ds["width"].values / x)[:, None, None]
+    width, seed, _ = np.unravel_index(np.nanargmin(across**2 + np.log(values / y) ** 2), values.shape)
+    return int(ds["width"][width]), int(ds["seed"][seed])
