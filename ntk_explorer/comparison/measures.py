@@ -34,7 +34,7 @@ def block_error(kernel, entk):
     """
     kernel, entk = _pair(kernel, entk)
     xp = entk.__array_namespace__()
-    identity = np.eye(entk.shape[2], dtype=bool)
+    identity = np.eye(entk.shape[2], dtype=bool)[None, None]
     rows = max(1, CHUNK // max(1, math.prod(entk.shape[1:])))
     parts = [
         block_norm(kernel[start : start + rows, :, None, None] * identity - entk[start : start + rows])

@@ -362,6 +362,8 @@ def _program(warm_up: str | None) -> str:
 
 def _environment() -> dict[str, str]:
     cache = platformdirs.user_cache_path("ntk-explorer") / "compiled"
+    # Eigenvalues of a thousand rows come sooner from fewer threads, and the page needs a core too.
+    threads = str(max(1, (os.cpu_count() or 2) // 2))
     defaults = {
         "JAX_ENABLE_X64": "1",
         # Every width is compiled once per machine, not once per start.
@@ -369,6 +371,7 @@ def _environment() -> dict[str, str]:
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
         # Memory is taken as it is needed: a notebook on the same device keeps its share.
         "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+        "OPENBLAS_NUM_THREADS": threads,
     }
     return defaults | dict(os.environ)
 

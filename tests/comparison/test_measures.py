@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from ntk_explorer.comparison.measures import (
 )
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.kernels import KERNELS
+from ntk_explorer.spectra import eigen
 from ntk_explorer.spectra.eigen import flatten
 
 KINDS = {"numpy": np.asarray, "jax": jnp.asarray, "xarray": lambda a: xr.DataArray(a)}
@@ -134,3 +136,19 @@ def test_every_measure_has_a_card():
         assert entry.label
         assert entry.equation
         assert entry.summary
+
+
+@pytest.mark.parametrize("name", SURROGATES)
+def test_kernels_on_an_accelerator_stay_there(name, monkeypatch):
+    """The array-API road of arrays outside host memory, taken here with jax arrays on any device."""
+    monkeypatch.setattr(eigen, "HOST_MEMORY", None)
+    entk = random_entk()
+    on_device = jnp.asarray(entk)
+    kernel = surrogate(name, on_device)
+    assert isinstance(eigen.unwrap(kernel), jax.Array)
+    assert isinstance(eigen.eigenvalues(on_device), jax.Array)
+    expected = np.linalg.eigvalsh(flatten(entk))[::-1]
+    np.testing.assert_allclose(eigen.eigenvalues(on_device), expected, rtol=1e-9, atol=1e-9)
+    dense = dense_relative_frobenius(surrogate(name, entk), entk)
+    assert relative_frobenius(kernel, on_device) == pytest.approx(dense, rel=1e-12)
+    assert largest_eigenvalue_error(kernel, on_device) > 0

@@ -304,3 +304,28 @@ def test_the_process_ends_when_its_parent_is_killed(tmp_path):
     parent.wait()
     parent.stdout.close()
     wait_for(lambda: not psutil.pid_exists(pid), timeout=5)
+
+
+def test_a_program_that_forgets_to_shut_down_ends_without_a_word(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import sys
+            sys.path.insert(0, {str(Path(__file__).parent)!r})
+            from ntk_explorer.jobs.worker import WarmWorker
+            print(WarmWorker(trusted=("job_targets:",)).call("job_targets:whoami", {{}}).result(20)["pid"])
+            """
+        )
+    )
+    command = [sys.executable, "-W", "error", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert done.stderr == "noise on standard output\n"
+    wait_for(lambda: not psutil.pid_exists(int(done.stdout)), timeout=5)
+
+
+def test_what_the_user_has_set_is_kept(monkeypatch):
+    monkeypatch.setenv("JAX_ENABLE_X64", "0")
+    with WarmWorker(trusted=("job_targets:",)) as worker:
+        assert worker.call(HERE + "whoami", {}).result(20)["x64"] == "0"
