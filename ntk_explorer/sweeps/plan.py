@@ -25,7 +25,7 @@ class SweepPlan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = 1
-    data: DataConfig = DataConfig()
+    data: DataConfig = DataConfig()  # pyright: ignore[reportCallIssue]
     network: SerializeAsAny[ArchitectureConfig] = Field(default_factory=lambda: configure("mlp"))
     widths: tuple[int, ...] = Field((), description="hidden widths (empty: the architecture's own)")
     seeds: int = Field(5, ge=1, le=64, description="number of initialisations per width")
