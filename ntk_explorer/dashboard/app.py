@@ -5,9 +5,13 @@ from __future__ import annotations
 import functools
 import webbrowser
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import panel as pn
+from bokeh.document import Document
 
 from ntk_explorer.dashboard.links import ExplorerState, from_query, to_query
 from ntk_explorer.dashboard.model import ExplorerModel
@@ -42,17 +46,16 @@ def _document_thread() -> Callable[[Callable[[], None], float], None]:
     """A schedule that runs actions on the thread of this session's document, the only one that may touch it."""
     document = pn.state.curdoc
 
+    def wait(document: Document, action: Callable[[], None], seconds: float) -> None:
+        document.add_timeout_callback(action, int(1000 * seconds))
+
     def later(action: Callable[[], None], seconds: float) -> None:
         if document is None:
             action()
             return
-        try:
-            if seconds > 0:
-                document.add_next_tick_callback(lambda: document.add_timeout_callback(action, int(1000 * seconds)))
-            else:
-                document.add_next_tick_callback(action)
-        except (AttributeError, RuntimeError):
-            pass  # The session has gone between the event and its turn.
+        # The session may have gone between the event and its turn.
+        with suppress(AttributeError, RuntimeError):
+            document.add_next_tick_callback(action if seconds <= 0 else partial(wait, document, action, seconds))
 
     return later
 
@@ -94,7 +97,7 @@ def serve(
     worker()
     address = f"[{host}]" if ":" in host else host
     url = f"http://{'localhost' if host in ('127.0.0.1', '::1') else address}:{port}/{query}"
-    server = pn.serve(
+    server: Any = pn.serve(  # a Bokeh server; Panel's annotation names what threaded=True returns
         {"/": page},
         title=TITLE,
         address=host,

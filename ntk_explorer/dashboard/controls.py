@@ -54,7 +54,7 @@ class Controls(pn.viewable.Viewer):
         try:
             self.seed = plan.seed
             self._data.show(plan.data.model_dump())
-            if plan.network.architecture != self._network.values_of:
+            if plan.network.architecture != self._network.architecture:
                 self._architecture.value = plan.network.architecture
                 self._network = self._new_network(plan.network.architecture)
             self._network.show(plan.network.model_dump())
@@ -74,7 +74,7 @@ class Controls(pn.viewable.Viewer):
             }[group]
         )
 
-    def _new_network(self, architecture: str) -> FieldGroup:
+    def _new_network(self, architecture: str) -> _Network:
         group = _Network(architecture)
         group.param.watch(self._gather, "values")
         self._network_place[:] = [group]
@@ -82,7 +82,7 @@ class Controls(pn.viewable.Viewer):
 
     def _switch(self, event) -> None:
         """Another architecture: its own options, keeping what was changed among those that both have."""
-        if self._busy or event.new == self._network.values_of:
+        if self._busy or event.new == self._network.architecture:
             return
         old = self._network
         kept = {k: v for k, v in old.values.items() if v != old.config.model_fields[k].default}
@@ -90,8 +90,8 @@ class Controls(pn.viewable.Viewer):
         try:
             self._network = self._new_network(event.new)
             self._network.show(kept)
-            if self._sweep.values.get("widths") == old.config.default_widths:
-                self._sweep.show({"widths": self._network.config.default_widths})
+            if self._sweep.values.get("widths") == old.default_widths:
+                self._sweep.show({"widths": self._network.default_widths})
         finally:
             self._busy = False
         self._gather()
@@ -102,7 +102,7 @@ class Controls(pn.viewable.Viewer):
         data = dict(self._data.values)
         if "file" in DATASETS[data["name"]].tags:
             data["path"] = self.upload.path
-        network = {"architecture": self._network.values_of, **self._network.values}
+        network = {"architecture": self._network.architecture, **self._network.values}
         try:
             plan = SweepPlan(data=DataConfig(**data), network=network, seed=self.seed, **self._sweep.values)  # pyright: ignore[reportArgumentType]
         except ValidationError as error:
@@ -129,7 +129,9 @@ class Controls(pn.viewable.Viewer):
         return pn.Column(*shown, sizing_mode="stretch_width", margin=(0, 8, 16, 8))
 
     def _group(self, key: str, title: str, content: list[Any]):
-        heading = pmui.Typography(title, variant="subtitle1", sx={"fontWeight": 700}, margin=(8, 4, 0, 6), sizing_mode="stretch_width")
+        heading = pmui.Typography(
+            title, variant="subtitle1", sx={"fontWeight": 700}, margin=(8, 4, 0, 6), sizing_mode="stretch_width"
+        )
         reset = pmui.IconButton(
             icon="restart_alt", description=f"Reset {title.lower()} to the preset", size="small", margin=0
         )
@@ -141,10 +143,9 @@ class _Network(FieldGroup):
     """The options of one architecture, without the shapes that the data and the sweep decide."""
 
     def __init__(self, architecture: str):
-        self.values_of = architecture
-        super().__init__(
-            ARCHITECTURES[architecture].config, leave_out=DERIVED, fixed={"architecture": architecture}
-        )
+        self.architecture = architecture
+        self.default_widths = ARCHITECTURES[architecture].config.default_widths
+        super().__init__(ARCHITECTURES[architecture].config, leave_out=DERIVED, fixed={"architecture": architecture})
 
 
 def _labels(registry) -> dict[str, str]:

@@ -19,7 +19,13 @@ from ntk_explorer.dashboard.safe_text import safe_text
 from ntk_explorer.errors import explain_validation
 
 COMPACT = {"size": "small", "sizing_mode": "stretch_width", "margin": (5, 4)}
-WORDS = {"name": "data set", "parameterization": "parameterisation", "n": "examples", "dtype": "precision", "seed": "seed of the subset"}
+WORDS = {
+    "name": "data set",
+    "parameterization": "parameterisation",
+    "n": "examples",
+    "dtype": "precision",
+    "seed": "seed of the subset",
+}
 
 
 def caption(name: str, field: FieldInfo) -> str:
@@ -86,7 +92,9 @@ def _step(kind: type, default: Any) -> Any:
 
 def _own_first(config: type[BaseModel]) -> list[str]:
     """A configuration's own fields before the ones it shares with its siblings."""
-    shared = {name for base in config.__mro__[1:] if base is not BaseModel for name in getattr(base, "model_fields", ())}
+    shared = {
+        name for base in config.__mro__[1:] if base is not BaseModel for name in getattr(base, "model_fields", ())
+    }
     return sorted(config.model_fields, key=lambda name: name in shared)
 
 
@@ -130,7 +138,9 @@ class FieldGroup(pn.viewable.Viewer):
         field = self.config.model_fields[name]
         kind, optional = _plain_type(field.annotation)
         if get_origin(kind) is tuple:
-            items = shown if isinstance(shown, list) else [item.strip() for item in str(shown).split(",") if item.strip()]
+            items = (
+                shown if isinstance(shown, list) else [item.strip() for item in str(shown).split(",") if item.strip()]
+            )
             return tuple(int(i) if isinstance(i, str) and i.isascii() and i.isdigit() else i for i in items)
         if shown in ("", None) and not optional:
             return field.get_default(call_default_factory=True)
@@ -148,7 +158,9 @@ class FieldGroup(pn.viewable.Viewer):
                     continue
                 value = values[name]
                 if isinstance(widget, pmui.TextInput):
-                    value = ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+                    value = (
+                        ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+                    )
                 widget.value = list(value) if isinstance(value, tuple) else value
         finally:
             self._setting = False

@@ -29,7 +29,7 @@ if (navigator.clipboard) { navigator.clipboard.writeText(text).catch(fallback) }
 """
 
 
-def header(model: ExplorerModel, explain: pmui.Toggle) -> list:
+def header(model: ExplorerModel, explain: pmui.Button) -> list:
     """Everything right of the title."""
     return [
         pn.HSpacer(),
@@ -47,13 +47,13 @@ def preset_menu() -> pmui.MenuButton:
     return pmui.MenuButton(label="Presets", items=items, icon="school", variant="text", sx=WHITE, margin=2)
 
 
-def seed_controls(model: ExplorerModel) -> tuple[pmui.IntInput, pmui.IconButton]:
+def seed_controls(model: ExplorerModel) -> tuple[pmui.IntInput, pmui.Button]:
     """The seed of all initialisations, and a button that draws another."""
     seed = pmui.IntInput(
         label="seed", value=model.state.plan.seed, start=0, end=2**31 - 1, size="small", width=110, sx=WHITE, margin=2
     )
     fresh = pmui.Button(label="New seed", icon="casino", variant="text", sx=WHITE, margin=2)
-    fresh.on_click(lambda _: seed.param.update(value=secrets.randbelow(10_000)))
+    fresh.param.watch(lambda _: seed.param.update(value=secrets.randbelow(10_000)), "clicks")
 
     def changed(event) -> None:
         if event.new is not None and event.new != model.state.plan.seed:

@@ -30,7 +30,9 @@ def side_by_side(*items, least: int = 0) -> pn.Row:
     """Items that share a row: at their own size, or, with ``least``, filling it while each has so many pixels."""
     styles = {"flex": f"1 1 {least}px"} if least else {}
     cells = [pn.Column(item, styles=styles, margin=0) for item in items]
-    return pn.Row(*cells, sizing_mode="stretch_width", styles=WRAP | {"align-items": "start", "gap": "8px"}, margin=(0, 8))
+    return pn.Row(
+        *cells, sizing_mode="stretch_width", styles=WRAP | {"align-items": "start", "gap": "8px"}, margin=(0, 8)
+    )
 
 
 def hint(model: ExplorerModel, text: str) -> pn.pane.HTML:

@@ -14,11 +14,11 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ntk_explorer.architectures import ARCHITECTURES, configure
+from ntk_explorer.dashboard.pages import PAGES
 from ntk_explorer.datasets import DATASETS, DataConfig
 from ntk_explorer.errors import NTKExplorerError, explain_validation
-from ntk_explorer.dashboard.pages import PAGES
 from ntk_explorer.kernels import KERNELS
-from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
+from ntk_explorer.sweeps.plan import DERIVED, SweepPlan, plan_sweep
 
 VERSION = "1"
 LONGEST = 2000  # characters of one value
@@ -35,15 +35,15 @@ class View(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tab: str = Field("width", description="open tab", pattern="^[a-z_]{1,40}$")
-    width: int | None = Field(None, ge=1, le=65536, description="width shown (none: the widest)")
-    draw: int = Field(0, ge=0, le=63, description="initialisation shown, counted from 0")
-    kernel: str | None = Field(None, description="kernel shown beside the eNTK (none: the first of the sweep)")
-    i: int | None = Field(None, ge=0, le=100_000, description="row of the chosen cell")
-    j: int | None = Field(None, ge=0, le=100_000, description="column of the chosen cell")
-    explain: bool = Field(True, description="show the Explain card")
-    text: bool = Field(True, description="show explaining text inside the tabs")
-    hide: tuple[str, ...] = Field((), description="groups of controls to leave out: data, network, kernel")
+    tab: str = Field(default="width", description="open tab", pattern="^[a-z_]{1,40}$")
+    width: int | None = Field(default=None, ge=1, le=65536, description="width shown (none: the widest)")
+    draw: int = Field(default=0, ge=0, le=63, description="initialisation shown, counted from 0")
+    kernel: str | None = Field(default=None, description="kernel shown beside the eNTK (none: the first of the sweep)")
+    i: int | None = Field(default=None, ge=0, le=100_000, description="row of the chosen cell")
+    j: int | None = Field(default=None, ge=0, le=100_000, description="column of the chosen cell")
+    explain: bool = Field(default=True, description="show the Explain card")
+    text: bool = Field(default=True, description="show explaining text inside the tabs")
+    hide: tuple[str, ...] = Field(default=(), description="groups of controls to leave out: data, network, kernel")
 
 
 class ExplorerState(BaseModel):
@@ -51,8 +51,8 @@ class ExplorerState(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    plan: SweepPlan = Field(default_factory=SweepPlan)
-    view: View = Field(default_factory=View)
+    plan: SweepPlan = Field(default_factory=lambda: plan_sweep())
+    view: View = Field(default_factory=lambda: View())
 
     def look(self, **changes) -> ExplorerState:
         """The same sweep seen differently, snapped to what it holds."""
@@ -77,7 +77,8 @@ class ExplorerState(BaseModel):
 
 def _snapped(plan: SweepPlan, view: View) -> View:
     """The view with its width, initialisation and kernel among those of the plan."""
-    width = view.width and min(plan.widths, key=lambda known: abs(known - view.width))
+    wanted = view.width or plan.widths[-1]
+    width = min(plan.widths, key=lambda known: abs(known - wanted))
     kernel = view.kernel if view.kernel in plan.kernels else None
     n = plan.data.n
     cell = (None if index is None or index >= n else index for index in (view.i, view.j))
@@ -103,11 +104,11 @@ def to_query(state: ExplorerState) -> str:
     network = plan.network.model_dump(exclude={"architecture", *DERIVED})
     sweep = {name: getattr(plan, name) for name in SWEEP_KEYS}
     pairs = {"v": VERSION}
-    pairs |= _changed({name: getattr(plan.data, name) for name in DATA_KEYS}, DataConfig(), DATA_KEYS)
-    if plan.network.architecture != SweepPlan().network.architecture:
+    pairs |= _changed({name: getattr(plan.data, name) for name in DATA_KEYS}, plan_sweep().data, DATA_KEYS)
+    if plan.network.architecture != plan_sweep().network.architecture:
         pairs["arch"] = plan.network.architecture
     pairs |= _changed(network, configure(plan.network.architecture), _network_keys(plan.network))
-    pairs |= _changed(sweep, SweepPlan(network=plan.network), SWEEP_KEYS)  # pyright: ignore[reportCallIssue]
+    pairs |= _changed(sweep, plan_sweep(network=plan.network), SWEEP_KEYS)
     pairs |= _changed(view.model_dump(), View(), VIEW_KEYS)
     return "?" + urlencode(pairs, safe=",")
 
@@ -180,7 +181,7 @@ def _comparable(names: list[str], notices: list[str]) -> list[str]:
                 known.append(name)
         except NTKExplorerError as error:
             notices.append(f"{error} It was left out.")
-    return known or list(SweepPlan().kernels)
+    return known or list(plan_sweep().kernels)
 
 
 def _checked(model, given: dict[str, str], keys: Mapping[str, str], notices: list[str], **fixed):
@@ -211,7 +212,9 @@ def _read(text: str, annotation: Any) -> Any:
         return None
     if "tuple" in str(annotation):
         items = [item.strip() for item in text.split(",") if item.strip()]
-        return tuple(int(item) if "int" in str(annotation) and item.isascii() and item.isdigit() else item for item in items)
+        return tuple(
+            int(item) if "int" in str(annotation) and item.isascii() and item.isdigit() else item for item in items
+        )
     return text
 
 

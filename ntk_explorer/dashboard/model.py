@@ -42,7 +42,10 @@ class ExplorerModel(param.Parameterized):
     by their generation number.
     """
 
-    state = param.ClassSelector(class_=ExplorerState, doc="the sweep on the screen and what of it is looked at")
+    # Annotated with what reading it gives: param's own types make every value optional.
+    state: ExplorerState = param.ClassSelector(  # pyright: ignore[reportAssignmentType]
+        class_=ExplorerState, doc="the sweep on the screen and what of it is looked at"
+    )
     result = param.Parameter(default=None, doc="xarray Dataset of the sweep, NaN where it has not come yet")
     stale = param.Boolean(default=False, doc="the result belongs to the sweep before this one")
     status = param.Selector(
@@ -53,7 +56,9 @@ class ExplorerModel(param.Parameterized):
     message = param.String(default="", doc="what went wrong, in words")
     data = param.Parameter(default=None, doc="LabelledData behind the result, once somebody asked to see examples")
     block = param.Dict(default=None, allow_None=True, doc="the chosen eNTK block and the kernels' values there")
-    estimate = param.Dict(default=None, allow_None=True, doc="seconds and bytes of the sweep that the controls describe")
+    estimate = param.Dict(
+        default=None, allow_None=True, doc="seconds and bytes of the sweep that the controls describe"
+    )
     refusal = param.String(default="", doc="why that sweep cannot be run, in words")
 
     def __init__(self, worker: WarmWorker, *, state: ExplorerState | None = None, later: Later = at_once, **params):
@@ -71,7 +76,7 @@ class ExplorerModel(param.Parameterized):
         self._cells: list = []
         self._shown: ExplorerState | None = None  # of the last result, while another is awaited
         self._drawn: ExplorerState | None = None  # of the result
-        self.figures: dict[str, Callable[[], Any]] = {}  # tab -> its main figure, for export
+        self.figures: dict[str, Callable[[ExplorerModel], Any]] = {}  # tab -> its main figure, for export
         self.ghost: tuple[Any, int] | None = None  # the result and width seen before these
 
         self.param.watch(self._follow_cell, ["state", "result"])
@@ -189,7 +194,7 @@ class ExplorerModel(param.Parameterized):
     def _complain(self, problem: str) -> None:
         self.message = problem
 
-    def _ask(self, target: str, argument: dict, counter: str, use: Callable, complain: Callable[[str], None]) -> None:
+    def _ask(self, target: str, argument: dict, counter: str, use: Callable, complain: Callable[[str], Any]) -> None:
         generation = getattr(self, counter)
 
         def answered(future: Future) -> None:

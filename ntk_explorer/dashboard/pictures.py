@@ -11,9 +11,11 @@ from holoviews.streams import Pipe, Tap
 
 from ntk_explorer.dashboard.model import ExplorerModel
 
-# A figure of fixed size, since one that finds its own has the browser lay out the page again and again. Title, axis
-# and colour bar take the height that makes the frame itself a square.
-SQUARE = {"frame_width": None, "frame_height": None, "width": 322, "height": 426, "default_tools": ["box_zoom", "reset"]}
+# Width and height. Figures that find their own size have the browser lay out the page again and again; in these the
+# title, axis and colour bar take the height that leaves a square frame.
+SQUARE = 322, 426
+SMALL = 232, 260
+WIDE = 440, 426
 BELOW = {"colorbar_position": "bottom", "colorbar_opts": {"height": 10, "title": ""}, "backend": "bokeh"}
 QUIET = {"backend_opts": {"plot.toolbar.logo": None}, "backend": "bokeh"}
 
@@ -29,10 +31,10 @@ def structure(model: ExplorerModel) -> Hashable:
 class Picture(pn.viewable.Viewer):
     """A HoloViews figure of what the model holds.
 
-    Args of the constructor: ``draw`` makes the figure from the model, while ``tab`` is open; ``needs`` names the model's parameters
-    without which there is nothing to draw; the figure is drawn again when one of them, or ``key``, changes.
-    ``square`` figures have a size of their own, others fill their row; ``on_tap`` is called with the coordinates of
-    a click.
+    Args of the constructor: ``draw`` makes the figure from the model, while ``tab`` is open; ``needs`` names
+    the model's parameters without which there is nothing to draw; the figure is drawn again when one of
+    them, or ``key``, changes. Figures without a ``size`` fill their row; ``on_tap`` is called with the
+    coordinates of a click.
     """
 
     def __init__(
@@ -42,17 +44,17 @@ class Picture(pn.viewable.Viewer):
         *,
         tab: str,
         needs=("result",),
-        key: Callable[[ExplorerModel], Hashable] = lambda model: model.shown.view,
+        key: Callable[[ExplorerModel], Any] = lambda model: model.shown.view,
         on_tap: Callable[[float, float], None] | None = None,
-        square: bool = False,
+        size: tuple[int, int] | None = None,
         waiting: str = "",
         height: int = 440,
     ):
         """Show ``waiting`` until there is something to draw."""
         super().__init__()
         self._model, self._draw, self._needs, self._key, self._on_tap = model, draw, needs, key, on_tap
-        self._square, self._tab = square, tab
-        self._size = {} if square else {"height": height, "sizing_mode": "stretch_width"}
+        self._fixed, self._tab = size, tab
+        self._size = {} if size else {"height": height, "sizing_mode": "stretch_width"}
         self._place = pn.Column(*([_placeholder(waiting)] if waiting else []), margin=0, **self._size)
         self._pipe: Pipe | None = None
         self._now: tuple = ()
@@ -77,7 +79,7 @@ class Picture(pn.viewable.Viewer):
             return
         self._structure, self._pipe = structure(model), Pipe(data=now)
         # The stream's data only says that something changed; the figure is drawn from the model.
-        figure = hv.DynamicMap(lambda data: self.element(), streams=[self._pipe])
+        figure = hv.DynamicMap(lambda data: self.element(data), streams=[self._pipe])
         if self._on_tap is not None:
             Tap(source=figure).add_subscriber(self._tapped)
         self._place[:] = [pn.pane.HoloViews(figure, backend="bokeh", linked_axes=False, margin=0, **self._size)]
@@ -89,15 +91,16 @@ class Picture(pn.viewable.Viewer):
     def _dim(self, *_) -> None:
         self._place.styles = {"opacity": "0.45"} if self._model.stale else {}
 
-    def element(self):
+    def element(self, _=None):
         """The figure as it is now."""
         figure = self._draw(self._model)
-        if not self._square:
+        if self._fixed is None:
             return figure.opts(**QUIET)
         for element in figure:
             if isinstance(element, hv.Image) and element.opts.get("plot", backend="bokeh").kwargs.get("colorbar"):
                 element.opts(**BELOW)
-        return figure.opts(**SQUARE, **QUIET)
+        width, height = self._fixed
+        return figure.opts(frame_width=None, frame_height=None, width=width, height=height, **QUIET)
 
     def __panel__(self):
         """The place that the figure lives in."""

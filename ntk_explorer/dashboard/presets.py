@@ -33,7 +33,9 @@ SKETCHES = {
         for a in range(4)
         for b in range(4)
     ),
-    "layers": "".join(f'<path stroke="{BLUE}" stroke-opacity="{1 - 0.14 * k}" d="M6 {6 + 7 * k} H114"/>' for k in range(6)),
+    "layers": "".join(
+        f'<path stroke="{BLUE}" stroke-opacity="{1 - 0.14 * k}" d="M6 {6 + 7 * k} H114"/>' for k in range(6)
+    ),
 }
 
 
@@ -54,7 +56,9 @@ class Preset:
 
 
 def _preset(name: str, title: str, text: str, icon: str, *, tab: str = "width", **plan) -> Preset:
-    return Preset(name, title, text, icon, ExplorerState(plan=plan_sweep(**plan), view=View(tab=tab)))
+    return Preset(
+        name, title, text, icon, ExplorerState(plan=plan_sweep(**plan), view=View.model_validate({"tab": tab}))
+    )
 
 
 def presets() -> list[Preset]:

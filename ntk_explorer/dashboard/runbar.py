@@ -73,7 +73,9 @@ class ProgressBar(pn.viewable.Viewer):
         self._model = model
         self._bar = pmui.LinearProgress(value=0, variant="determinate", sizing_mode="stretch_width", margin=0)
         self._text = pn.pane.HTML("", sizing_mode="stretch_width", margin=(6, 12))
-        self._stop = pmui.Button(label="Stop", icon="stop", size="small", variant="outlined", color="error", margin=(2, 8))
+        self._stop = pmui.Button(
+            label="Stop", icon="stop", size="small", variant="outlined", color="error", margin=(2, 8)
+        )
         self._retry = pmui.Button(label="Retry", icon="refresh", size="small", variant="outlined", margin=(2, 8))
         self._stop.on_click(lambda _: model.stop())
         self._retry.on_click(lambda _: model.compute())
@@ -110,15 +112,17 @@ class ProgressBar(pn.viewable.Viewer):
 class Notices(pn.viewable.Viewer):
     """What of the link could not be used, until it is dismissed."""
 
-    def __init__(self, model: ExplorerModel, notices: list[str], **params):
+    def __init__(self, notices: list[str], **params):
         """Escape every notice: each quotes a stranger's link."""
         super().__init__(**params)
         lines = "".join(f"<li>{safe_text(notice)}</li>" for notice in notices)
-        text = pn.pane.HTML(f"<b>Parts of this link were replaced</b><ul style='margin:4px 0'>{lines}</ul>", sizing_mode="stretch_width")
+        text = pn.pane.HTML(
+            f"<b>Parts of this link were replaced</b><ul style='margin:4px 0'>{lines}</ul>", sizing_mode="stretch_width"
+        )
         close = pmui.IconButton(icon="close", description="Dismiss", size="small")
         box = {"background": "#fff4e5", "color": "#663c00", "border-radius": "6px"}
         self._row = pn.Row(text, close, visible=bool(notices), styles=box, sizing_mode="stretch_width", margin=(0, 12))
-        close.on_click(lambda _: self._row.param.update(visible=False))
+        close.param.watch(lambda _: self._row.param.update(visible=False), "clicks")
 
     def __panel__(self):
         """The box, or nothing."""

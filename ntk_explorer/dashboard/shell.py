@@ -50,7 +50,15 @@ class Shell:
             title=title,
             header=header(model, explain),
             sidebar=[RunBar(model, self._controls), self._controls],
-            main=[pn.Column(ProgressBar(model), Notices(model, notices), self._tabs, address_bar(model), sizing_mode="stretch_both")],
+            main=[
+                pn.Column(
+                    ProgressBar(model),
+                    Notices(notices),
+                    self._tabs,
+                    address_bar(model),
+                    sizing_mode="stretch_both",
+                )
+            ],
             contextbar=[pn.Column(self._cards[view.tab], sizing_mode="stretch_width")],
             contextbar_open=view.explain and view.text,
             contextbar_variant="persistent",

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import panel as pn
 
 from ntk_explorer.dashboard import readings
+from ntk_explorer.dashboard.exports import Figure
 from ntk_explorer.dashboard.layout import bar, hint, side_by_side
 from ntk_explorer.dashboard.lesson import Lesson
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.dashboard.pages import PAGES
-from ntk_explorer.dashboard.pictures import Picture
+from ntk_explorer.dashboard.pictures import SMALL, SQUARE, WIDE, Picture
 from ntk_explorer.dashboard.selectors import kernel_select, seed_select, width_select
 from ntk_explorer.plots import blocks, examples, matrices
 
@@ -28,7 +29,8 @@ LESSON = Lesson(
     text="Row i and column j hold what the gradients for two examples have in common, sorted by class. "
     "Each entry of the eNTK is itself a c×c block, one number for each pair of outputs. "
     "The pNTK replaces the block by its mean direction, the trace kernel by the mean of its diagonal.",
-    formula=r"K_{ij} = \tfrac1c \sum_{a,b} \Theta_{ij}^{ab}, \qquad \operatorname{tr}_{ij} = \tfrac1c \sum_a \Theta_{ij}^{aa}",
+    formula=r"K_{ij} = \tfrac1c \sum_{a,b} \Theta_{ij}^{ab}, \qquad "
+    r"\operatorname{tr}_{ij} = \tfrac1c \sum_a \Theta_{ij}^{aa}",
     try_this="Click the brightest cell of the error, then look at its block. Do the same at the largest width.",
     notice="At large width the block is almost a multiple of the identity: one bright diagonal, nothing beside it. "
     "Examples of one class are alike before any training: the squares along the diagonal come from the data.",
@@ -50,14 +52,29 @@ def page(model: ExplorerModel) -> pn.viewable.Viewable:
         model.choose(matrices.cell_at(model.result, x, y))
 
     draws = (heatmap(lambda _: "entk"), heatmap(lambda m: m.shown.kernel), error)
-    pictures = [Picture(model, draw, tab="matrices", square=True, on_tap=choose) for draw in draws]
-    model.figures["matrices"] = pictures[1].element
+    pictures = [Picture(model, draw, tab="matrices", size=SQUARE, on_tap=choose) for draw in draws]
+    model.figures["matrices"] = lambda m: Figure(
+        "error_heatmap", {"kernel": m.shown.kernel, "width": m.shown.width, "seed": m.shown.view.draw}
+    )
 
-    def block(draw: Callable) -> Picture:
-        return Picture(model, draw, tab="matrices", needs=("block",), key=lambda _: None, square=True)
+    def block(draw: Callable, size: tuple[int, int]) -> Picture:
+        return Picture(model, draw, tab="matrices", needs=("block",), key=lambda _: None, size=size)
 
-    pair = [Picture(model, example(k), tab="matrices", needs=("data", "block"), key=lambda _: None, square=True) for k in (0, 1)]
-    inside = [block(lambda m: blocks.block_heatmap(m.block, *m.cell)), block(lambda m: blocks.block_entries(m.block))]
+    def example(k: int) -> Picture:
+        return Picture(
+            model,
+            lambda m: examples.example_picture(m.data, m.cell[k]),  # pyright: ignore[reportOptionalSubscript]
+            tab="matrices",
+            needs=("data", "block"),
+            key=lambda _: None,
+            size=SMALL,
+        )
+
+    pair = example(0), example(1)
+    inside = [
+        block(lambda m: blocks.block_heatmap(m.block, *m.cell), SQUARE),
+        block(lambda m: blocks.block_entries(m.block), WIDE),
+    ]
     return pn.Column(
         bar(width_select(model), seed_select(model), kernel_select(model)),
         hint(model, "Click a cell to see the two examples and the eNTK block behind it."),
@@ -65,8 +82,3 @@ def page(model: ExplorerModel) -> pn.viewable.Viewable:
         side_by_side(*pair, *inside),
         sizing_mode="stretch_width",
     )
-
-
-def example(k: int) -> Callable:
-    """How to draw the first (0) or the second (1) example of the chosen pair."""
-    return lambda m: examples.example_picture(m.data, m.cell[k])

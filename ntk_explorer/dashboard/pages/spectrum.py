@@ -5,6 +5,7 @@ from __future__ import annotations
 import panel as pn
 
 from ntk_explorer.dashboard import readings
+from ntk_explorer.dashboard.exports import Figure
 from ntk_explorer.dashboard.layout import bar, hint, table
 from ntk_explorer.dashboard.lesson import Lesson
 from ntk_explorer.dashboard.model import ExplorerModel
@@ -46,7 +47,7 @@ def page(model: ExplorerModel) -> pn.viewable.Viewable:
         return spectrum.spectra(model.result, shown.width, shown.view.draw, ghost=model.ghost)
 
     picture = Picture(model, draw, tab="spectrum", key=lambda m: (m.shown.width, m.shown.view.draw), height=470)
-    model.figures["spectrum"] = picture.element
+    model.figures["spectrum"] = lambda m: Figure("spectra", {"width": m.shown.width, "seed": m.shown.view.draw})
     return pn.Column(
         bar(width_player(model), seed_select(model)),
         hint(model, "Faint lines: where the curves were before the last change of width."),

@@ -52,7 +52,7 @@ LESSON = Lesson(
 
 
 @PAGES.register("start", label="Start", order=0, lesson=LESSON)
-def page(model: ExplorerModel) -> pn.viewable.Viewable:
+def page(_model: ExplorerModel) -> pn.viewable.Viewable:
     """Preset cards as plain links, then tour and own data side by side."""
     cards = bar(*map(card_html, presets()))
     cards.styles = cards.styles | {"align-items": "stretch"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import panel as pn
 
 from ntk_explorer.dashboard import readings
+from ntk_explorer.dashboard.exports import Figure
 from ntk_explorer.dashboard.layout import hint, side_by_side
 from ntk_explorer.dashboard.lesson import Lesson
 from ntk_explorer.dashboard.model import ExplorerModel
@@ -46,9 +47,11 @@ def page(model: ExplorerModel) -> pn.viewable.Viewable:
     error = figure(width.convergence, waiting="The first points appear in a moment …")
     largest = figure(lambda result: width.convergence(result, "largest_eigenvalue_error"))
     condition = figure(width.condition_numbers)
-    model.figures["width"] = error.element
+    model.figures["width"] = lambda _: Figure("convergence", {})
     return pn.Column(
-        hint(model, "Each dot is one random initialisation; the band spans them. Click a legend entry to hide a kernel."),
+        hint(
+            model, "Each dot is one random initialisation; the band spans them. Click a legend entry to hide a kernel."
+        ),
         error,
         side_by_side(largest, condition, least=460),
         sizing_mode="stretch_width",
