@@ -33,7 +33,8 @@ def example_picture(data: LabelledData, index: int) -> hv.Overlay:
 def pair_images(data: LabelledData, i: int, j: int) -> hv.Layout:
     """Two examples side by side, with their labels."""
     pair = example_picture(data, i) + example_picture(data, j)
-    return pair.opts(shared_axes=False, toolbar=None, backend="bokeh")
+    pair.opts(shared_axes=False, toolbar=None, backend="bokeh")
+    return pair
 
 
 def _image(data: LabelledData, index: int) -> hv.Overlay:

@@ -105,7 +105,8 @@ def _frame(axes: Axes, overlay: hv.Overlay, options: dict) -> None:
 def _legend(axes: Axes, handles: dict[str, list], options: dict) -> None:
     texts = options.get("legend_labels", {})
     place = options.get("legend_position", "top_right")
-    where = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if place == "right" else {"loc": _CORNERS[place]}
+    beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    where: dict[str, Any] = beside if place == "right" else {"loc": _CORNERS[place]}
     # One entry per label, its band, line and marker drawn over one another.
     legend = axes.legend([tuple(h) for h in handles.values()], [texts.get(k, k) for k in handles], fontsize=11, **where)
     for text in legend.get_texts():
@@ -131,7 +132,8 @@ def _curve(axes: Axes, element, style: dict):
 
 
 def _area(axes: Axes, element, style: dict):
-    return axes.fill_between(*_columns(element), color=style["color"], alpha=style["fill_alpha"], linewidth=0)
+    x, low, high = _columns(element)
+    return axes.fill_between(x, low, high, color=style["color"], alpha=style["fill_alpha"], linewidth=0)
 
 
 def _dots(axes: Axes, element, style: dict):

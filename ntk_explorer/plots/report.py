@@ -149,7 +149,7 @@ def _mappers(figures: list) -> list:
 
 def _model(figure: hv.Overlay):
     model = hv.renderer("bokeh").get_plot(figure).state
-    if model.sizing_mode != "fixed":
+    if not model.frame_width:
         model.update(sizing_mode="stretch_width", height=HEIGHT)
     return model
 

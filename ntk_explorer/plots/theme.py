@@ -78,14 +78,15 @@ def figure(layers: list[tuple[hv.Element, dict]], *, xlim, ylim, hooks=(), **opt
     the data: figures are redrawn while a slider moves.
     """
     ends = ylim[::-1] if options.get("invert_yaxis") else ylim
-    frame = {"xlim": xlim, "ylim": ylim, "hooks": [hold_limits(xlim, ends), *hooks], "normalize": False}
+    frame = {"xlim": xlim, "ylim": ylim, "hooks": [fit_frame, hold_limits(xlim, ends), *hooks], "normalize": False}
     look = {"fontsize": FONTS, "toolbar": "above", "active_tools": [], "bgcolor": "white"}
     styles = {
         f"{type(element).__name__}.{group_sanitizer(element.group)}": style | {"apply_ranges": False}
         for element, style in layers
     }
     overlay = hv.Overlay([element for element, _ in layers])
-    return overlay.opts(styles | {"Overlay": look | frame | options}, backend="bokeh")
+    overlay.opts(styles | {"Overlay": look | frame | options}, backend="bokeh")
+    return overlay
 
 
 def line_figure(layers: list, *, legend: Mapping[str, str], **options) -> hv.Overlay:
@@ -102,6 +103,15 @@ def line_figure(layers: list, *, legend: Mapping[str, str], **options) -> hv.Ove
         show_grid=True,
         **options,
     )
+
+
+def fit_frame(plot, _element) -> None:
+    """Let a figure with a frame of given size take the room that its labels need.
+
+    HoloViews calls such figures fixed, which for Bokeh needs an outer size; each would log a warning.
+    """
+    if plot.state.frame_width and plot.state.width is None:
+        plot.state.sizing_mode = None
 
 
 def hold_limits(xlim: tuple[float, float], ylim: tuple[float, float]) -> Callable:

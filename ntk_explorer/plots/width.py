@@ -116,7 +116,8 @@ def seed_band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     mean = np.exp(logs.sum(axis=1) / np.maximum(count, 1))
     low = np.where(seen, values, np.inf).min(axis=1)
     high = np.where(seen, values, -np.inf).max(axis=1)
-    return tuple(np.where(count > 0, bound, np.nan) for bound in (mean, low, high))
+    nothing = count == 0
+    return np.where(nothing, np.nan, mean), np.where(nothing, np.nan, low), np.where(nothing, np.nan, high)
 
 
 def _reference(ydim: hv.Dimension, widths: np.ndarray, values: np.ndarray) -> tuple:

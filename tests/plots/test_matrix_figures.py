@@ -3,6 +3,8 @@
 import holoviews as hv
 import numpy as np
 import pytest
+from bokeh.embed import file_html
+from bokeh.resources import INLINE
 from holoviews import Store
 from sweeps_by_hand import labels_of, sweep
 
@@ -163,3 +165,9 @@ def test_elements_are_the_same_whatever_is_missing(finished, ongoing, unstarted)
         kernel_heatmap(ds, "entk", 256, selected=s) for ds in (finished, ongoing, unstarted) for s in (None, (1, 2))
     ]
     assert all(list(figure.data) == list(figures[0].data) for figure in figures)
+
+
+def test_a_heatmap_draws_without_a_warning(finished, caplog):
+    plot, _, _ = rendered(kernel_heatmap(finished, "entk", 64))
+    assert "<html" in file_html(plot, INLINE)
+    assert caplog.text == ""
