@@ -142,11 +142,12 @@ def _heatmap(ds, matrix, what, width, seed, selected, *, clim, cmap) -> hv.Overl
     cells, edge = np.arange(where.cells), (-0.5, where.cells - 0.5)
     image = hv.Image((cells, cells, where.arrange(matrix)), [COLUMN, ROW], hv.Dimension("value", label=what))
     colours = {"cmap": cmap, "clim": clim, "colorbar": True, "clabel": "", "tools": ["tap"]}
-    averaged = f" · a cell = mean of {where.step}×{where.step} entries" if where.step > 1 else ""
+    note = f" · a cell = mean of {where.step}×{where.step} entries" if where.step > 1 else ""
+    note += " · no matrix kept for this run" if np.isnan(matrix).all() else ""
     ticks = class_ticks(where, names)
     return theme.figure(
         [(image, colours | {"normalize": False}), _separators(where), _mark(where, selected)],
-        title=f"{what}\nwidth {width}, seed {seed}{averaged}",
+        title=f"{what}\nwidth {width}, seed {seed}{note}",
         frame_width=SIDE,
         frame_height=SIDE,
         xlim=edge,

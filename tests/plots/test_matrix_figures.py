@@ -155,9 +155,11 @@ def test_averaging_is_stated_and_starts_beyond_512(finished):
     assert "mean of" not in options(kernel_heatmap(finished, "entk", 64))["title"]
 
 
-def test_seeds_whose_matrices_were_not_kept_are_empty(finished):
+def test_seeds_whose_matrices_were_not_kept_are_empty_and_say_so(finished):
     kept = finished.isel(matrix_seed=[0])
     assert np.isnan(image(kernel_heatmap(kept, "entk", 64, 2)).dimension_values(2)).all()
+    assert "no matrix kept" in options(kernel_heatmap(kept, "entk", 64, 2))["title"]
+    assert "no matrix kept" not in options(kernel_heatmap(kept, "entk", 64, 0))["title"]
 
 
 def test_elements_are_the_same_whatever_is_missing(finished, ongoing, unstarted):
