@@ -10,11 +10,10 @@ import xarray as xr
 
 from ntk_explorer.plots import FIGURES, captions, theme
 from ntk_explorer.plots.width import HIGHEST, seed_band
+from ntk_explorer.spectra.eigen import rounding_floor
 
 RANK = hv.Dimension("rank", label="rank k (K ⊗ I has each eigenvalue of K c times)")
 EIGENVALUE = hv.Dimension("eigenvalue", label="eigenvalue λ_k")
-# Below this share of the largest eigenvalue not even the sign of a float64 eigenvalue means anything.
-NOTHING = 1e-18
 
 
 @FIGURES.register("spectra", label="Eigenvalues at one width", needs=("eigenvalues",))
@@ -38,19 +37,19 @@ def spectra(
         ghost: a sweep and one of its widths to leave behind as faint lines, for instance the previous state.
 
     Returns:
-        An overlay of a ghost, a band and a curve per kernel, whatever is missing; eigenvalues that are not
-        positive have no place on the axis and are counted in the title.
+        An overlay of a ghost, a band and a curve per kernel, whatever is missing; eigenvalues below the rounding
+        floor N·ε·λ_1, of which not even the sign means anything, are left out and counted in the title.
     """
     outputs = captions.counts(ds)[1]
     names = [str(name) for name in ds["kernel"].values]
     layers, hidden = [], 0
     for name, table in zip(names, _tables(ds, width, seed), strict=True):
-        values, missing = _positive(table)
+        values, missing = _above_rounding(ds, table, axis=0)
         hidden += missing
         layers += [_ghost(name, ghost, seed), *_curve(name, *_lifted(name, values, outputs))]
     xlim, ylim = spectrum_limits(ds)
     who = f"all {ds.sizes['seed']} seeds" if seed == "all" else f"seed {seed}"
-    omitted = f" ({hidden} not positive, not drawn)" if hidden else ""
+    omitted = f" ({hidden} below rounding, not drawn)" if hidden else ""
     return theme.line_figure(
         layers,
         xlim=xlim,
@@ -71,15 +70,17 @@ def _tables(ds: xr.Dataset, width: int, seed: int | Literal["all"]) -> np.ndarra
 
 def spectrum_limits(ds: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float]]:
     """Limits (x, y) that hold for every width, seed and kernel of a sweep."""
-    values, _ = _positive(ds["eigenvalues"].values)
+    values, _ = _above_rounding(ds, ds["eigenvalues"].values, axis=ds["eigenvalues"].get_axis_num("rank"))
     return theme.log_limits([1, ds.sizes["rank"]], pad=0.02), theme.log_limits(values, pad=0.03)
 
 
-def _positive(values: np.ndarray) -> tuple[np.ndarray, int]:
+def _above_rounding(ds: xr.Dataset, values: np.ndarray, *, axis: int) -> tuple[np.ndarray, int]:
+    """Spectra along one axis without what rounding made of them, and how many eigenvalues that leaves out."""
     finite = np.isfinite(values)
-    largest = values[finite].max() if finite.any() else 0.0
-    positive = finite & (values > max(largest * NOTHING, 0.0))
-    return np.where(positive, values, np.nan), int((finite & ~positive).sum())
+    count = finite.sum(axis=axis, keepdims=True)
+    largest = np.max(values, axis=axis, keepdims=True, initial=0.0, where=finite)
+    above = finite & (values > rounding_floor(largest, count, ds.attrs.get("dtype", "float64")))
+    return np.where(above, values, np.nan), int((finite & ~above).sum())
 
 
 def _lifted(name: str, values: np.ndarray, outputs: int) -> tuple[np.ndarray, np.ndarray]:
@@ -115,7 +116,7 @@ def _ghost(name: str, ghost: tuple[xr.Dataset, int] | None, seed: int | Literal[
     ranks, mean = np.empty(0), np.empty(0)
     if ghost is not None and name in ghost[0]["kernel"] and ghost[1] in ghost[0]["width"]:
         before, width = ghost
-        values, _ = _positive(_tables(before.sel(kernel=[name]), width, seed)[0])
+        values, _ = _above_rounding(before, _tables(before.sel(kernel=[name]), width, seed)[0], axis=0)
         ranks, lifted = _lifted(name, values, captions.counts(before)[1])
         mean = seed_band(lifted)[0]
     seen, look = np.isfinite(mean), {"line_alpha": 0.25, "line_width": 2}

@@ -72,3 +72,8 @@ def eigenvalues(kernel):
         )
     symmetric = (matrix + matrix.T) / 2
     return xp.flip(xp.linalg.eigvalsh(symmetric))
+
+
+def rounding_floor(largest, count, dtype):
+    """N·ε·λ_1: eigenvalues of an N × N matrix below it are what rounding left, down to their sign."""
+    return count * np.finfo(dtype).eps * largest

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ntk_explorer.spectra import SUMMARIES
-from ntk_explorer.spectra.eigen import eigenvalues
+from ntk_explorer.spectra.eigen import eigenvalues, rounding_floor
 
 DECAY_RANGE = (0.05, 0.5)
 
@@ -78,7 +78,7 @@ def decay_exponent(values: np.ndarray) -> float:
     count = values.size
     ranks = np.arange(max(1, math.ceil(DECAY_RANGE[0] * count)), math.floor(DECAY_RANGE[1] * count) + 1)
     chosen = values[ranks - 1]
-    above = chosen > count * np.finfo(values.dtype).eps * values[0]
+    above = chosen > rounding_floor(values[0], count, values.dtype)
     if above.sum() < 3:
         return math.nan
     x, y = np.log(ranks[above]), np.log(chosen[above].astype(float))

@@ -54,12 +54,12 @@ def test_limits_are_those_of_the_whole_sweep(finished):
     assert np.nanmax(values) < high
 
 
-def test_eigenvalues_that_are_not_positive_are_counted_and_do_not_spoil_the_axis(finished):
+def test_eigenvalues_below_rounding_are_counted_and_do_not_spoil_the_axis(finished):
     ds = finished.copy(deep=True)
-    ds["eigenvalues"].loc[{"kernel": "entk", "width": 64, "seed": 0, "rank": [79, 80]}] = [0.0, -1e-9]
+    ds["eigenvalues"].loc[{"kernel": "entk", "width": 64, "seed": 0, "rank": [78, 79, 80]}] = [1e-16, 0.0, -1e-9]
     figure = spectra(ds, 64, 0)
-    assert "2 not positive" in options(figure)["title"]
-    assert len(curve(figure, "eNTK")) == 78
+    assert "3 below rounding" in options(figure)["title"]
+    assert len(curve(figure, "eNTK")) == 77
     assert options(figure)["ylim"] == options(spectra(finished, 64, 0))["ylim"]
 
 
