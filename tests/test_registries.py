@@ -40,7 +40,7 @@ def test_card_has_an_equation_whose_brackets_close(entry):
     assert entry.equation.count(r"\left") == entry.equation.count(r"\right")
 
 
-@pytest.mark.parametrize("entry", [*KERNELS.values()], ids=str)
+@pytest.mark.parametrize("entry", [*KERNELS.values()], ids=lambda entry: entry.name)
 def test_kernel_names_its_source_and_cost(entry):
     assert any(character.isdigit() for character in entry.reference)
     assert "product" in entry.cost
