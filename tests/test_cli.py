@@ -20,6 +20,11 @@ SCRIPT = str(Path(sys.executable).with_name("ntk-explorer"))
 TINY = ["--dataset", "sphere", "--n", "10", "--widths", "4,8", "--seeds", "2"]
 
 
+# pytest-xdist's processes ignore Ctrl-C, and their children would inherit that.
+INTERRUPTIBLE = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+INTERRUPTIBLE += "from ntk_explorer.cli import main; main()"
+
+
 def run(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
@@ -90,7 +95,7 @@ def test_options_of_the_command_line_win_over_the_file(tmp_path):
 def test_interrupted_sweep_keeps_its_cells_and_goes_on_from_there(tmp_path):
     store = tmp_path / "kept"
     options = ["--dataset", "sphere", "--n", "10", "--widths", "4,8,16,32,64,128,256"]
-    command = [SCRIPT, "sweep", *options, "--store", store]
+    command = [sys.executable, "-c", INTERRUPTIBLE, "sweep", *options, "--store", store]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
         while not list(store.glob("*.npz")) and time.monotonic() < deadline:

@@ -18,14 +18,14 @@ def list_cards(
     kind: Annotated[str | None, typer.Argument(help=f"One of {', '.join(KINDS)}; all when left out.")] = None,
 ) -> None:
     """Say what can be chosen by name, with sources and costs."""
-    registries = registries()
-    if kind is not None and kind not in registries:
+    known = registries()
+    if kind is not None and kind not in known:
         from ntk_explorer.errors import UnknownName
 
-        raise UnknownName("kind of thing", kind, registries)
-    for name in [kind] if kind else registries:
+        raise UnknownName("kind of thing", kind, known)
+    for name in [kind] if kind else known:
         typer.echo(f"{name}\n")
-        for entry in registries[name].values():
+        for entry in known[name].values():
             typer.echo("\n".join(_card(entry)) + "\n")
 
 

@@ -1,0 +1,118 @@
+"""The default page as its visitors meet it: first picture, the whole sweep, redraws, idle load, a small class."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+from clients import Visitor
+from run import Figure
+
+USERS, MOVES = 10, 12
+# Finite numbers in the columns behind the error figure: two or more are a picture, all of them the whole sweep.
+DRAWN = """() => (window.Bokeh?.documents ?? []).flatMap(d => [...d.all_models])
+    .filter(m => m.type == "ColumnDataSource" && m.data.relative_frobenius !== undefined)
+    .map(m => Array.from(m.data.relative_frobenius).filter(Number.isFinite).length).reduce((a, b) => a + b, 0)"""
+
+
+@contextmanager
+def served(folder: str) -> Iterator[tuple[str, psutil.Process]]:
+    """A server with an empty store and empty caches; its address and process."""
+    caches = {"NTK_EXPLORER_STORE": f"{folder}/store", "XDG_CACHE_HOME": f"{folder}/cache"}
+    command = [str(Path(sys.executable).with_name("ntk-explorer")), "serve", "--no-open", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | caches) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip(), psutil.Process(process.pid)
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def browser() -> Iterator:
+    """A page of a fresh Chromium."""
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    from browsers import ARGUMENTS, MISSING, find_chromium
+    from playwright.sync_api import sync_playwright
+
+    path = find_chromium()
+    if path is None:
+        sys.exit(MISSING)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield chromium.new_page(viewport={"width": 1400, "height": 950})
+        chromium.close()
+
+
+def opened(page, url: str) -> tuple[float, float]:
+    """Seconds from the page's load event to the first picture, and to the end of the sweep."""
+    page.goto(url)
+    begun = time.perf_counter()
+    page.wait_for_function(f"({DRAWN})() > 1", polling="raf", timeout=120_000)
+    first = time.perf_counter() - begun
+    page.get_by_role("button", name="Stop").wait_for(state="hidden", timeout=600_000)
+    return first, time.perf_counter() - begun
+
+
+def idle_share(process: psutil.Process, seconds: float = 20) -> float:
+    """Share of one core that the server and its worker use while nobody does anything."""
+    family = [process, *process.children(recursive=True)]
+
+    def used() -> float:
+        return sum(sum(member.cpu_times()[:2]) for member in family)
+
+    before = used()
+    time.sleep(seconds)
+    return (used() - before) / seconds
+
+
+async def scrubbed(url: str, users: int) -> tuple[list[float], list[int]]:
+    """Every user moves the width once a second: seconds until the pictures have come, and their bytes."""
+    visitors = [await Visitor.open(f"{url}?tab=spectrum") for _ in range(users)]
+    await asyncio.gather(*(visitor.settle() for visitor in visitors))
+    answers = await asyncio.gather(*(_scrub(visitor, k / users) for k, visitor in enumerate(visitors)))
+    seconds, sizes = zip(*(answer for one in answers for answer in one), strict=True)
+    return list(seconds), list(sizes)
+
+
+async def _scrub(visitor: Visitor, delay: float) -> list[tuple[float, int]]:
+    player = visitor.find(label="width", discrete=True)
+    widths = len(visitor.models[player]["attributes"]["options"])
+    answers = []
+    await asyncio.sleep(delay)
+    for move in range(MOVES):
+        begun = time.perf_counter()
+        await visitor.set(player, "value", (widths - 2 - move) % widths)
+        answers.append(await visitor.pictures())
+        await asyncio.sleep(max(0, 1 - (time.perf_counter() - begun)))
+    return answers[2:]  # the first pictures after a page has opened also build what later ones reuse
+
+
+def p95(values: list[float]) -> float:
+    """The value that 95 of 100 stay below."""
+    return statistics.quantiles(values, n=20, method="inclusive")[-1]
+
+
+def measure() -> Iterator[Figure]:
+    """All figures of one server: its first visitor in a browser, then a class of visitors."""
+    with tempfile.TemporaryDirectory() as folder, served(folder) as (url, process):
+        with browser() as page:
+            first, whole = opened(page, url)
+            yield Figure("first picture after the page has loaded", first, 3)
+            yield Figure("default sweep on the page, cold", whole, 30)
+            yield Figure("default sweep on the page, from the store", min(opened(page, url)[1] for _ in range(3)), 2)
+            yield Figure("idle server and worker, one open page", 100 * idle_share(process), 5, "% of a core")
+        seconds, sizes = asyncio.run(scrubbed(url, 1))
+        yield Figure("width scrub to new data, p95", 1000 * p95(seconds), 200, "ms")
+        yield Figure("largest update", max(sizes) / 1e6, 1, "MB")
+        seconds, _ = asyncio.run(scrubbed(url, USERS))
+        yield Figure(f"{USERS} users scrubbing, p95", 1000 * p95(seconds), 250, "ms")
