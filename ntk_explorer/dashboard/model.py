@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ class ExplorerModel(param.Parameterized):
 
     ``later(action, seconds)`` runs an action on the thread that owns the page; the worker's events, which
     arrive on a thread of their own, touch nothing before that. Answers to superseded questions are dropped
-    by their generation number.
+    by the number of their turn.
     """
 
     # Annotated with what reading it gives: param's own types make every value optional.
@@ -69,7 +70,7 @@ class ExplorerModel(param.Parameterized):
         self._lock = threading.Lock()
         self._inbox: list[tuple[int, dict]] = []
         self._waiting = False
-        self._generation = self._block_generation = self._estimate_generation = 0
+        self._turn = Counter()  # of the questions asked about the sweep, the data, the block and the estimate
         self._last = 0.0
         self._data_of = None
         self._asked_place: tuple | None = None
@@ -96,20 +97,20 @@ class ExplorerModel(param.Parameterized):
     def compute(self) -> None:
         """Start the sweep of the present state; the last result stays until the first new cell is there."""
         self._leave()
-        self._generation += 1
+        self._forget("sweep", "data", "block")
         self._cells = []
         self._shown = self._drawn
         self.param.update(
             status="queued", step=0, seconds_left=None, message="", stale=self.result is not None, block=None, data=None
         )
-        self._data_of = None
-        generation, plan = self._generation, self.state.plan
+        self._data_of = self._asked_place = None
+        turn, plan = self._turn["sweep"], self.state.plan
         try:
             self._job = self._worker.submit(
                 SWEEP,
                 {"plan_json": plan.model_dump_json()},
                 key=plan.model_dump_json(),
-                on_event=lambda event: self._arrived(generation, event),
+                on_event=lambda event: self._arrived(turn, event),
             )
         except NTKExplorerError as error:
             self.param.update(status="failed", message=str(error))
@@ -118,15 +119,13 @@ class ExplorerModel(param.Parameterized):
         """Leave the sweep at once; finished cells stay."""
         if self.active:
             self._leave()
-            self._generation += 1
+            self._forget("sweep")
             self.param.update(status="cancelled", seconds_left=None)
 
     def close(self) -> None:
         """Leave all work; late answers find nobody."""
         self._leave()
-        self._generation += 1
-        self._block_generation += 1
-        self._estimate_generation += 1
+        self._forget("sweep", "data", "block", "estimate")
 
     @property
     def shown(self) -> ExplorerState:
@@ -165,7 +164,6 @@ class ExplorerModel(param.Parameterized):
     def ask_block(self) -> None:
         """Fetch the eNTK block of the chosen pair, and the data where they are not here yet."""
         view = self.state.view
-        self._block_generation += 1
         argument = {
             "plan_json": self.state.plan.model_dump_json(),
             "width": self.state.width,
@@ -173,20 +171,19 @@ class ExplorerModel(param.Parameterized):
             "i": view.i,
             "j": view.j,
         }
-        self._ask(BLOCK, argument, "_block_generation", lambda block: self.param.update(block=block), self._complain)
+        self._ask("block", BLOCK, argument, lambda block: self.param.update(block=block), self._complain)
         if self._data_of != self.state.plan.data:
             self._data_of = self.state.plan.data
-            question = {"config": self._data_of}
-            self._ask(DATA, question, "_generation", lambda data: self.param.update(data=data), self._complain)
+            argument = {"config": self._data_of}
+            self._ask("data", DATA, argument, lambda data: self.param.update(data=data), self._complain)
 
     def ask_estimate(self, plan: SweepPlan) -> None:
         """Fetch what a sweep would cost; a refusal becomes text."""
-        self._estimate_generation += 1
         self.param.update(estimate=None, refusal="")
         self._ask(
+            "estimate",
             ESTIMATE,
             {"plan_json": plan.model_dump_json()},
-            "_estimate_generation",
             lambda estimate: self.param.update(estimate=estimate, refusal=estimate.get("refusal", "")),
             lambda problem: self.param.update(estimate=None, refusal=problem),
         )
@@ -194,15 +191,20 @@ class ExplorerModel(param.Parameterized):
     def _complain(self, problem: str) -> None:
         self.message = problem
 
-    def _ask(self, target: str, argument: dict, counter: str, use: Callable, complain: Callable[[str], Any]) -> None:
-        generation = getattr(self, counter)
+    def _forget(self, *subjects: str) -> None:
+        """Answers that are still under way will find nobody."""
+        self._turn.update(subjects)
+
+    def _ask(self, subject: str, target: str, argument: dict, use: Callable, complain: Callable[[str], Any]) -> None:
+        self._forget(subject)
+        turn = self._turn[subject]
 
         def answered(future: Future) -> None:
             if not future.cancelled():
                 self._later(lambda: deliver(future), 0)
 
         def deliver(future: Future) -> None:
-            if generation != getattr(self, counter):
+            if turn != self._turn[subject]:
                 return
             error = future.exception()
             if error is None:
@@ -220,10 +222,10 @@ class ExplorerModel(param.Parameterized):
         if job is not None and not job.over:
             job.cancel()
 
-    def _arrived(self, generation: int, event: dict) -> None:
+    def _arrived(self, turn: int, event: dict) -> None:
         """On the worker's thread: keep the event, and have the page look at it a little later."""
         with self._lock:
-            self._inbox.append((generation, event))
+            self._inbox.append((turn, event))
             if self._waiting:
                 return
             self._waiting = True
@@ -237,8 +239,8 @@ class ExplorerModel(param.Parameterized):
         self._last = time.monotonic()
         changes: dict[str, Any] = {}
         before = len(self._cells)
-        for generation, event in inbox:
-            if generation == self._generation:
+        for turn, event in inbox:
+            if turn == self._turn["sweep"]:
                 changes |= self._read(event)
         if len(self._cells) > before:
             self._drawn = self.state

@@ -93,6 +93,24 @@ def test_a_chosen_pair_brings_its_block_and_its_examples(model):
     wait(lambda: model.block is not first)
 
 
+def test_the_block_comes_again_after_the_same_sweep(model):
+    model.compute()
+    wait(lambda: model.status == "done")
+    model.choose((1, 2))
+    wait(lambda: model.block is not None and model.data is not None)
+    model.compute()
+    assert model.block is None
+    wait(lambda: model.status == "done" and model.block is not None and model.data is not None)
+
+
+def test_examples_come_even_when_the_sweep_is_stopped(model):
+    model.run(LONG)
+    wait(lambda: model.step >= 1)
+    model.choose((1, 2))
+    model.stop()
+    wait(lambda: model.data is not None)
+
+
 def test_looking_elsewhere_computes_nothing_and_leaves_a_ghost(model):
     model.compute()
     wait(lambda: model.status == "done")
