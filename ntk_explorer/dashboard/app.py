@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import signal
+import sys
 import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -110,7 +112,18 @@ def serve(
     print(url, flush=True)
     if open_browser:
         server.io_loop.call_later(0.1, webbrowser.open, url)
+    _run(server)
+
+
+def _run(server: Any) -> None:
+    """Serve until Ctrl-C or SIGTERM. Bokeh's own way prints when it stops, and goes on for ever if nobody reads that."""
+    if sys.platform != "win32":
+        server.io_loop.asyncio_loop.add_signal_handler(signal.SIGTERM, server.io_loop.stop)
+    server.start()
     try:
-        server.run_until_shutdown()
+        server.io_loop.start()
+    except KeyboardInterrupt:
+        pass
     finally:
+        server.stop()
         worker().shutdown()
