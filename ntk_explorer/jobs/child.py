@@ -59,6 +59,9 @@ class Desk:
                 kind, number, body = pickle.load(self._requests)
             except (EOFError, OSError, pickle.UnpicklingError):
                 os._exit(0)
+            except Exception:  # an argument that this process cannot read: the parent then fails what it has asked
+                log.exception("a request could not be read")
+                os._exit(1)
             with self._news:
                 if kind == "cancel":
                     self._cancelled.add(number)
@@ -68,7 +71,8 @@ class Desk:
 
     def send(self, kind: str, number: int, body: Any = None) -> None:
         """Send one message; only the main thread does."""
-        pickle.dump((kind, number, body), self._answers, protocol=pickle.HIGHEST_PROTOCOL)
+        # Whole before it is written: what cannot be pickled must not leave half a message behind.
+        self._answers.write(pickle.dumps((kind, number, body), protocol=pickle.HIGHEST_PROTOCOL))
         self._answers.flush()
 
     def serve(self) -> None:

@@ -279,7 +279,12 @@ class WarmWorker:
         while True:
             try:
                 kind, number, body = pickle.load(process.stdout)
-            except (EOFError, OSError, ValueError, pickle.UnpicklingError):
+            except (EOFError, OSError, ValueError):
+                break
+            except Exception as error:
+                if not isinstance(error, pickle.UnpicklingError):  # that one is a message cut short by its sender's end
+                    log.exception("an answer of the worker could not be read")
+                process.kill()  # Whatever follows could not be understood.
                 break
             with self._lock:
                 if process is self._process:
@@ -378,7 +383,8 @@ def _environment() -> dict[str, str]:
 
 def _stop(process: subprocess.Popen) -> None:
     if process.stdin:
-        process.stdin.close()  # The child ends at the end of the file.
+        with suppress(OSError):  # Unsent bytes to a process that is gone.
+            process.stdin.close()  # The child ends at the end of the file.
     try:
         process.wait(timeout=2)
     except subprocess.TimeoutExpired:

@@ -45,6 +45,22 @@ def break_down():
     raise RuntimeError("a defect\nwith a second line")
 
 
+def unreadable():
+    yield {"kind": "step", "i": 0}
+    yield {"kind": "step", "large": bytes(200_000), "local": lambda: None}
+
+
+class Foreign:
+    """Made here, but not to be remade elsewhere."""
+
+    def __reduce__(self):
+        return os.getenv, ()
+
+
+def foreign():
+    yield Foreign()
+
+
 def starve():
     raise MemoryError
 

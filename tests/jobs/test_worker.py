@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from job_targets import Foreign
 
 from ntk_explorer.errors import InvalidInput, NTKExplorerError
 from ntk_explorer.jobs.worker import WarmWorker
@@ -227,6 +228,23 @@ def test_defects_are_one_sentence_for_the_user_and_a_traceback_in_the_log(shared
     assert "\n" not in event["remedy"]
     assert "Traceback" in caplog.text
     assert "second line" in caplog.text
+
+
+def test_what_cannot_be_sent_fails_alone(shared):
+    event = submit(shared, "unreadable")[1].over()
+    assert event["kind"] == "failed"
+    assert "pickle" in event["problem"]
+    assert shared.call(HERE + "square", {"x": 7}).result(20) == 49
+
+
+def test_what_cannot_be_read_is_said_on_either_side(caplog):
+    with WarmWorker(trusted=("job_targets:",), warm_up=HERE + "ready") as worker:
+        assert "ended unexpectedly" in submit(worker, "foreign")[1].over()["problem"]
+        question = worker.call(HERE + "square", {"x": Foreign()})
+        with pytest.raises(NTKExplorerError, match="ended unexpectedly"):
+            question.result(20)
+        assert worker.call(HERE + "square", {"x": 8}).result(20) == 64
+    assert "could not be read" in caplog.text
 
 
 def test_only_trusted_modules_are_called(shared):
