@@ -35,6 +35,7 @@ def served(folder: str) -> Iterator[tuple[str, psutil.Process]]:
             yield process.stdout.readline().strip(), psutil.Process(process.pid)
         finally:
             process.terminate()
+            process.communicate(timeout=30)  # reads on, as a closed pipe would keep the server from ending
 
 
 @contextmanager
