@@ -7,6 +7,8 @@ are at hand are not computed again.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +17,7 @@ from ntk_explorer.errors import InvalidInput
 from ntk_explorer.spectra.eigen import eigenvalues, unwrap
 from ntk_explorer.spectra.summaries import condition_number
 
-# Rows of the eNTK are compared a few at a time, so that the residual needs this many numbers and not another eNTK.
+# Rows of the eNTK are squared a few at a time, so that norms need this many numbers and not another eNTK.
 CHUNK = 2**22
 
 
@@ -33,21 +35,22 @@ def block_error(kernel, entk):
         InvalidInput: the shapes do not belong together.
     """
     kernel, entk = _pair(kernel, entk)
-    xp = entk.__array_namespace__()
     identity = np.eye(entk.shape[2], dtype=bool)[None, None]
-    rows = max(1, CHUNK // max(1, math.prod(entk.shape[1:])))
-    parts = [
-        block_norm(kernel[start : start + rows, :, None, None] * identity - entk[start : start + rows])
-        for start in range(0, entk.shape[0], rows)
-    ]
-    return xp.concat(parts, axis=0)
+    return _norms(lambda rows: kernel[rows, :, None, None] * identity - entk[rows], entk)
 
 
 def block_norm(entk):
     """Frobenius norm of every block, ‖Θ_ij‖_F: [n, m] from [n, m, c, c]."""
-    array = unwrap(entk)
-    xp = array.__array_namespace__()
-    return xp.sqrt(xp.sum(array * array, axis=(2, 3)))
+    entk = unwrap(entk)
+    return _norms(lambda rows: entk[rows], entk)
+
+
+def _norms(blocks: Callable[[slice], Any], entk):
+    """Norms [n, m] of ``blocks(rows)`` [rows, m, c, c], for all rows of the eNTK."""
+    xp = entk.__array_namespace__()
+    step = max(1, CHUNK // max(1, math.prod(entk.shape[1:])))
+    parts = (blocks(slice(start, start + step)) for start in range(0, entk.shape[0], step))
+    return xp.concat([xp.sqrt(xp.sum(part * part, axis=(2, 3))) for part in parts], axis=0)
 
 
 @MEASURES.register(
