@@ -11,19 +11,35 @@ and the two are equal. With ``paired`` cotangents only k = l is wanted, summed.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
 from ntk_explorer.reading.taps import Factors, Gradients
 
 
-def factored_is_cheaper(factors_shape: tuple[int, int, int], k: int, n: int, m: int, *, paired: bool) -> bool:
-    """Whether the factored contraction of a site (s, p, o) takes fewer multiplications than the materialised one."""
+class Multiplications(NamedTuple):
+    """What one parameter's share of the kernel costs on either road."""
+
+    factored: int
+    materialised: int
+
+
+def multiplications(factors_shape: tuple[int, int, int], k: int, n: int, m: int, *, paired: bool) -> Multiplications:
+    """Multiplications for a site (s, p, o) between n and m examples; a gradient of p numbers as it is: (0, p, 1)."""
     s, p, o = factors_shape
     pairs = k if paired else k * k
-    factored = n * m * s * s * (p + pairs * (o + 1))
-    materialised = (n + m) * k * s * p * o + n * m * pairs * p * o
-    return factored <= materialised
+    return Multiplications(
+        factored=n * m * s * s * (p + pairs * (o + 1)),
+        materialised=(n + m) * k * s * p * o + n * m * pairs * p * o,
+    )
+
+
+def factored_is_cheaper(factors_shape: tuple[int, int, int], k: int, n: int, m: int, *, paired: bool) -> bool:
+    """Whether the factored contraction of a site (s, p, o) takes fewer multiplications than the materialised one."""
+    cost = multiplications(factors_shape, k, n, m, paired=paired)
+    return cost.factored <= cost.materialised
 
 
 def materialise(factors: Factors) -> Gradients:

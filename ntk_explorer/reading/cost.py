@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ntk_explorer.reading.contract import factored_is_cheaper
+from ntk_explorer.reading.contract import factored_is_cheaper, multiplications
 from ntk_explorer.reading.taps import Reading, read_network
 
 
@@ -25,12 +25,9 @@ class Road(NamedTuple):
 
     def contraction_flops(self, n: int, m: int, k: int, *, paired: bool) -> float:
         """Operations to turn what was read into this parameter's share of the kernel."""
-        pairs = k if paired else k * k
-        if self.road == "factored":
-            return 2.0 * n * m * self.positions**2 * (self.fan_in + pairs * (self.fan_out + 1))
-        q = math.prod(self.shape)
-        form = 2.0 * (n + m) * k * self.positions * q if self.positions else 0.0
-        return form + 2.0 * n * m * pairs * q
+        sited = self.positions, self.fan_in, self.fan_out
+        shape = sited if self.positions else (0, math.prod(self.shape), 1)
+        return 2.0 * getattr(multiplications(shape, k, n, m, paired=paired), self.road)
 
     def numbers(self, k: int) -> int:
         """Numbers held per example."""

@@ -64,13 +64,9 @@ def tangent_kernel(
 
 
 def _checked(x, name):
-    if not hasattr(x, "dtype") or not hasattr(x, "shape"):
-        x = jnp.asarray(x)
-    if jnp.ndim(x) < 2 or x.shape[0] == 0:
-        raise InvalidInput(
-            f"{name} has shape {jnp.shape(x)}", "Give at least one example along the first axis: x[n, ...]."
-        )
     x = jnp.asarray(x)
+    if x.ndim < 2 or x.shape[0] == 0:
+        raise InvalidInput(f"{name} has shape {x.shape}", "Give at least one example along the first axis: x[n, ...].")
     if not isinstance(x, Tracer):
         # A concrete x is looked at even while a caller's function around it is being traced.
         with jax.ensure_compile_time_eval():
