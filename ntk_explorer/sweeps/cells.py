@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import time
+from importlib.metadata import version
 
 import numpy as np
 
@@ -33,13 +34,14 @@ def examples(data: LabelledData) -> dict:
 def cell_keys(plan: SweepPlan, data: LabelledData) -> dict[tuple[int, int], str]:
     """The store's key of every cell: a hash of all that its numbers depend on, and of nothing else.
 
-    More widths or seeds in a plan leave the keys of the others as they are.
+    More widths or seeds in a plan leave the keys of the others as they are; where the examples came from has
+    no part in it, only what they are. JAX's version has, since another one may draw other parameters.
     """
     x = np.ascontiguousarray(data.x)
     common = {
         "producer": PRODUCER,
         "revision": REVISION,
-        "data": plan.data.model_dump(mode="json"),
+        "jax": version("jax"),
         "network": plan.network.model_dump(mode="json", exclude=set(DERIVED)),
         "inputs": data.inputs,
         "outputs": data.outputs,

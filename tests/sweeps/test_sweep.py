@@ -215,6 +215,24 @@ def test_the_key_of_a_file_changes_with_its_content(tmp_path):
     assert keys(values) != keys(values + np.eye(12, 5))
 
 
+def test_the_key_of_a_file_does_not_change_with_its_name(tmp_path):
+    """An upload lies in another folder each time, and is not computed again for that."""
+
+    def keys(name):
+        np.savez(tmp_path / name, x=np.eye(12, 5) + np.arange(12)[:, None], y=np.arange(12) % 3)
+        plan = plan_sweep({"name": "npz", "path": str(tmp_path / name), "n": 12}, widths=[4], seeds=1)
+        return cell_keys(plan, load_dataset("npz", path=str(tmp_path / name), n=12))
+
+    assert keys("one.npz") == keys("another.npz")
+
+
+def test_another_version_of_jax_computes_again(plan, monkeypatch):
+    data = load_dataset(**SMALL)
+    before = cell_keys(plan, data)
+    monkeypatch.setattr("ntk_explorer.sweeps.cells.version", lambda _: "99.0")
+    assert not set(cell_keys(plan, data).values()) & set(before.values())
+
+
 def test_cancel_keeps_what_is_finished(plan, computed, tmp_path):
     with pytest.raises(Cancelled, match="after 3 of 4 cells"):
         run_sweep(plan, store=tmp_path, cancel=lambda: len(computed) == 3)
