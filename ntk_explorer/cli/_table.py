@@ -70,6 +70,6 @@ def _slopes(results: xr.Dataset) -> Iterator[str]:
 
 def _slope(values: xr.DataArray) -> str:
     try:
-        return str(fit_slope(values["width"], values.transpose("seed", "width")))
+        return str(fit_slope(values["width"], values))
     except InvalidInput as error:  # an error of exactly zero, say with one output, has no logarithm
         return f"none ({error.problem.rstrip('.')})"

@@ -54,6 +54,8 @@ def _options(entry: Entry) -> Iterable[str]:
     """What ``sweep --option`` takes for an architecture, with the defaults."""
     if entry.config is None:
         return
+    from ntk_explorer.sweeps.plan import DERIVED
+
     for name, field in entry.config.model_fields.items():
-        if name not in ("architecture", "inputs", "outputs", "width"):
+        if name not in ("architecture", *DERIVED):
             yield f"{name}={field.default}"

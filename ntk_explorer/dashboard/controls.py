@@ -112,11 +112,6 @@ class Controls(pn.viewable.Viewer):
         else:
             self.param.update(plan=plan, problem="")
 
-    def new_seed(self, seed: int) -> None:
-        """Draw all initialisations from another seed."""
-        self.seed = seed
-        self._gather()
-
     def __panel__(self):
         """The groups that are not hidden, one under the other."""
         upload = pn.Column(self.upload, visible=self._data.param["values"].rx()["name"].rx.pipe(_is_file))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ntk_explorer.comparison.scaling import fit_slope
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.errors import InvalidInput
@@ -31,7 +33,7 @@ def slope(model: ExplorerModel, variable: str = "relative_frobenius"):
     """The fitted slope of a measure against width for the kernel in view, or None with fewer than two widths."""
     values = model.result[variable].sel(compared=model.shown.kernel)
     try:
-        return fit_slope(values["width"].values.astype(float), values.transpose("seed", "width"))
+        return fit_slope(values["width"], values)
     except InvalidInput:
         return None
 
@@ -39,11 +41,9 @@ def slope(model: ExplorerModel, variable: str = "relative_frobenius"):
 def block_lines(block: dict) -> list[str]:
     """The kernels' values at the chosen pair, and how far the block is from a multiple of the identity."""
     lines = [rf"\text{{{kernel_style(name).label}: }} {latex(value)}" for name, value in block["values"].items()]
-    theta = block["block"]
-    outputs = len(theta)
-    rest = sum(abs(float(theta[a][b])) for a in range(outputs) for b in range(outputs) if a != b)
-    if outputs > 1:
-        lines.append(rf"\text{{mean }} |\Theta^{{ab}}_{{ij}}|,\ a \ne b: \; {latex(rest / (outputs * (outputs - 1)))}")
+    beside = block["block"][~np.eye(len(block["block"]), dtype=bool)]
+    if beside.size:
+        lines.append(rf"\text{{mean }} |\Theta^{{ab}}_{{ij}}|,\ a \ne b: \; {latex(float(np.abs(beside).mean()))}")
     return lines
 
 

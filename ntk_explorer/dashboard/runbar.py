@@ -8,6 +8,7 @@ import panel_material_ui as pmui
 from ntk_explorer.dashboard.controls import Controls
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.dashboard.safe_text import safe_text
+from ntk_explorer.sweeps.estimate import human_seconds
 
 DEBOUNCE = 300  # ms between the last change of a control and the question what it would cost
 RED = "#c62828"
@@ -93,7 +94,7 @@ class ProgressBar(pn.viewable.Viewer):
     def _sentence(self, total: int) -> str:
         model = self._model
         done = f"{model.step} of {total}"
-        left = "" if model.seconds_left is None else f" · about {max(1, round(model.seconds_left))} s left"
+        left = "" if model.seconds_left is None else f" · about {human_seconds(model.seconds_left)} left"
         return {
             "idle": "",
             "queued": "Waiting for the worker …",

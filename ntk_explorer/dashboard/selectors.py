@@ -20,21 +20,21 @@ def width_player(model: ExplorerModel) -> pmui.DiscretePlayer:
         show_value=True,
         width=380,
     )
-    _follow(model, player, "value", "width", lambda m: list(m.shown.plan.widths), lambda m: m.shown.width)
+    _follow(model, player, "width", lambda m: list(m.shown.plan.widths), lambda m: m.shown.width)
     return player
 
 
 def seed_select(model: ExplorerModel) -> pmui.Select:
     """Which initialisation is shown."""
     select = pmui.Select(label="initialisation", size="small", width=130)
-    _follow(model, select, "value", "draw", lambda m: list(range(m.shown.plan.seeds)), lambda m: m.shown.view.draw)
+    _follow(model, select, "draw", lambda m: list(range(m.shown.plan.seeds)), lambda m: m.shown.view.draw)
     return select
 
 
 def width_select(model: ExplorerModel) -> pmui.Select:
     """Which width is shown, where there is no room for a slider."""
     select = pmui.Select(label="width", size="small", width=110)
-    _follow(model, select, "value", "width", lambda m: list(m.shown.plan.widths), lambda m: m.shown.width)
+    _follow(model, select, "width", lambda m: list(m.shown.plan.widths), lambda m: m.shown.width)
     return select
 
 
@@ -45,11 +45,11 @@ def kernel_select(model: ExplorerModel) -> pmui.Select:
         return {kernel_style(name).label: name for name in m.shown.plan.kernels}
 
     select = pmui.Select(label="kernel", size="small", width=180)
-    _follow(model, select, "value", "kernel", options, lambda m: m.shown.kernel)
+    _follow(model, select, "kernel", options, lambda m: m.shown.kernel)
     return select
 
 
-def _follow(model: ExplorerModel, widget, event: str, field: str, options, value) -> None:
+def _follow(model: ExplorerModel, widget, field: str, options, value) -> None:
     """Keep a widget and one field of the view equal, whichever of the two changes."""
 
     def show(*_) -> None:
@@ -65,4 +65,4 @@ def _follow(model: ExplorerModel, widget, event: str, field: str, options, value
 
     show()
     model.param.watch(show, ["state", "result"])
-    widget.param.watch(choose, event)
+    widget.param.watch(choose, "value")

@@ -9,6 +9,7 @@ from ntk_explorer.dashboard.lesson import Lesson
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.dashboard.pages import PAGES
 from ntk_explorer.dashboard.presets import card_html, presets
+from ntk_explorer.plots.captions import counts
 
 TOUR = """
 1. **Width and error**: each dot is a network. Watch the kernels approach the eNTK as networks widen.
@@ -33,7 +34,7 @@ TEXTS = (("A short tour", TOUR), ("Bring your own", OWN))
 
 def numbers(model: ExplorerModel) -> list[str]:
     """The size of both kernels of the present sweep."""
-    examples, outputs = model.result.sizes["x1"], model.result.sizes["rank"] // model.result.sizes["x1"]
+    examples, outputs = counts(model.result)
     return [
         rf"\Theta: {examples * outputs} \times {examples * outputs}",
         rf"K: {examples} \times {examples}",
