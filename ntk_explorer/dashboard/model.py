@@ -75,8 +75,7 @@ class ExplorerModel(param.Parameterized):
         self._data_of = None
         self._asked_place: tuple | None = None
         self._cells: list = []
-        self._shown: ExplorerState | None = None  # of the last result, while another is awaited
-        self._drawn: ExplorerState | None = None  # of the result
+        self._drawn: SweepPlan | None = None  # of the result
         self.figures: dict[str, Callable[[ExplorerModel], Any]] = {}  # tab -> its main figure, for export
         self.ghost: tuple[Any, int] | None = None  # the result and width seen before these
 
@@ -99,7 +98,6 @@ class ExplorerModel(param.Parameterized):
         self._leave()
         self._forget("sweep", "data", "block")
         self._cells = []
-        self._shown = self._drawn
         self.param.update(
             status="queued", step=0, seconds_left=None, message="", stale=self.result is not None, block=None, data=None
         )
@@ -129,8 +127,9 @@ class ExplorerModel(param.Parameterized):
 
     @property
     def shown(self) -> ExplorerState:
-        """The state that the result belongs to: the present one, or, until new cells come, the one before."""
-        return self._shown if self.stale and self._shown else self.state
+        """The state that the result belongs to: the present one, or its view of the sweep before."""
+        drawn = self._drawn
+        return self.state if drawn is None or drawn == self.state.plan else self.state.sweep(drawn)
 
     @property
     def active(self) -> bool:
@@ -243,7 +242,7 @@ class ExplorerModel(param.Parameterized):
             if turn == self._turn["sweep"]:
                 changes |= self._read(event)
         if len(self._cells) > before:
-            self._drawn = self.state
+            self._drawn = self.state.plan
             changes |= {"result": assemble(self.state.plan, self._cells), "stale": False}
         if changes:
             self.param.update(**changes)

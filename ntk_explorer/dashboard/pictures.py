@@ -7,7 +7,7 @@ from typing import Any
 
 import holoviews as hv
 import panel as pn
-from holoviews.streams import Pipe, Tap
+from holoviews.streams import Pipe
 
 from ntk_explorer.dashboard.model import ExplorerModel
 
@@ -80,13 +80,13 @@ class Picture(pn.viewable.Viewer):
         self._structure, self._pipe = structure(model), Pipe(data=now)
         # The stream's data only says that something changed; the figure is drawn from the model.
         figure = hv.DynamicMap(lambda data: self.element(data), streams=[self._pipe])
-        if self._on_tap is not None:
-            Tap(source=figure).add_subscriber(self._tapped)
         self._place[:] = [pn.pane.HoloViews(figure, backend="bokeh", linked_axes=False, margin=0, **self._size)]
 
-    def _tapped(self, x, y) -> None:
-        if self._on_tap is not None and x is not None and y is not None:
-            self._on_tap(x, y)
+    def _listen(self, plot, _element) -> None:
+        """A hook, since HoloViews' own Tap stream hears nothing of overlays that a DynamicMap returns."""
+        if self._on_tap is not None and "listening" not in plot.handles:
+            plot.handles["listening"] = True
+            plot.state.on_event("tap", lambda event: self._on_tap(event.x, event.y))
 
     def _dim(self, *_) -> None:
         self._place.styles = {"opacity": "0.45"} if self._model.stale else {}
@@ -99,8 +99,9 @@ class Picture(pn.viewable.Viewer):
         for element in figure:
             if isinstance(element, hv.Image) and element.opts.get("plot", backend="bokeh").kwargs.get("colorbar"):
                 element.opts(**BELOW)
-        width, height = self._fixed
-        return figure.opts(frame_width=None, frame_height=None, width=width, height=height, **QUIET)
+        (width, height), hooks = self._fixed, figure.opts.get("plot", backend="bokeh").kwargs.get("hooks", [])
+        figure = figure.opts(frame_width=None, frame_height=None, width=width, height=height, **QUIET)
+        return figure.opts(hooks=[*hooks, self._listen], backend="bokeh")
 
     def __panel__(self):
         """The place that the figure lives in."""

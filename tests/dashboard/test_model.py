@@ -142,3 +142,16 @@ def test_only_the_last_of_several_requests_is_answered(model):
         model.run(plan)
     wait(lambda: model.status == "done")
     assert model.result.sizes["x1"] == 14
+
+
+def test_what_is_shown_always_belongs_to_the_result(model):
+    """Whoever watches the state finds a width that the result has, also at the moment another sweep is chosen."""
+    model.compute()
+    wait(lambda: model.status == "done")
+    seen = []
+    model.param.watch(lambda _: seen.append(model.shown.width in model.result["width"]), ["state", "result", "stale"])
+    model.look(width=4)
+    model.run(plan_sweep({"name": "digits", "n": 12, "classes": 3}, widths=[5, 6], seeds=1))
+    wait(lambda: model.status == "done")
+    assert len(seen) >= 3
+    assert all(seen)
