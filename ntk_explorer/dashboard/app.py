@@ -116,7 +116,7 @@ def serve(
 
 
 def _run(server: Any) -> None:
-    """Serve until Ctrl-C or SIGTERM. Bokeh's own way prints when it stops, and goes on for ever if nobody reads that."""
+    """Serve until Ctrl-C or SIGTERM. Bokeh's own way prints as it stops, and never stops if nobody reads that."""
     if sys.platform != "win32":
         server.io_loop.asyncio_loop.add_signal_handler(signal.SIGTERM, server.io_loop.stop)
     server.start()
