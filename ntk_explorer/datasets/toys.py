@@ -18,7 +18,6 @@ RING_NOISE = 0.1
     equation=r"x = r_k\,(\cos\varphi, \sin\varphi),\quad r_k \propto k + 1 + 0.1\,\varepsilon",
     reference="a standard example of classes that no line separates",
     cost="any n, 2 features",
-    classes=2,
 )
 def rings(config: DataConfig) -> RawData:
     """Points on concentric circles in the plane, one circle per class, with a noisy radius."""
@@ -40,7 +39,6 @@ def rings(config: DataConfig) -> RawData:
     equation=r"x = \sqrt{32}\,\frac{g}{\lVert g\rVert},\quad y = \arg\max_k (A x)_k",
     reference="the set-up of the slopes measured against width",
     cost="any n, 32 features",
-    classes=10,
 )
 def sphere(config: DataConfig) -> RawData:
     """Gaussian inputs in 32 dimensions rescaled to equal norm √32, labelled by a random linear map.

@@ -1,7 +1,4 @@
-"""Pictures of results: pure functions from a sweep to HoloViews elements; each module beside this one registers some.
-
-A card's ``needs`` names the variables of the sweep that the figure reads.
-"""
+"""Pictures of results: pure functions from a sweep to HoloViews elements; each module here registers some."""
 
 from __future__ import annotations
 

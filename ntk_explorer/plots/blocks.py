@@ -28,16 +28,24 @@ def block_heatmap(block: Mapping, i: int, j: int) -> hv.Overlay:
     Returns:
         An overlay of image and numbers; the title gives the other kernels' values for this pair.
     """
-    scale = _scale(_most(block))
+    matrix, most = np.asarray(block["block"], dtype=float), _most(block)
+    outputs, scale = np.arange(len(matrix)), _scale(most)
     values = [f"{theme.kernel_style(k).label} {_short(value / scale)}" for k, value in block["values"].items()]
-    return _picture(block["block"], f"eNTK block Θ of examples {i} and {j}{_unit(scale)}\n{', '.join(values)}", block)
-
-
-def lifted_heatmap(block: Mapping, kernel: str = "pntk") -> hv.Overlay:
-    """What a kernel puts in the place of the block, K_ij I, on the colours of :func:`block_heatmap`."""
-    value, label, scale = block["values"][kernel], theme.kernel_style(kernel).label, _scale(_most(block))
-    title = f"{label} in its place: K_ij I{_unit(scale)}\n{_short(value / scale)} on the diagonal"
-    return _picture(value * np.eye(len(block["block"])), title, block)
+    image = hv.Image((outputs, outputs, matrix.astype(np.float32)), OUTPUTS, ENTRY)
+    colours = {"cmap": theme.DIVERGING, "clim": (-most, most), "colorbar": True, "clabel": ""}
+    edge = (-0.5, outputs.size - 0.5)
+    ticks = [(int(k), str(k)) for k in outputs[:: -(-outputs.size // MOST_ANNOTATED)]]
+    return theme.figure(
+        [(image, colours | {"normalize": False, "tools": ["hover"]}), _numbers(matrix / scale, most / scale)],
+        title=f"eNTK block Θ of examples {i} and {j}{_unit(scale)}\n{', '.join(values)}",
+        xlim=edge,
+        ylim=edge,
+        invert_yaxis=True,
+        xticks=ticks,
+        yticks=ticks,
+        frame_width=SIDE,
+        frame_height=SIDE,
+    )
 
 
 def block_entries(block: Mapping) -> hv.Overlay:
@@ -81,26 +89,6 @@ def block_entries(block: Mapping) -> hv.Overlay:
 def _most(block: Mapping) -> float:
     values = np.append(block["block"], list(block["values"].values()))
     return float(np.abs(values[np.isfinite(values)]).max(initial=0.0)) or 1.0
-
-
-def _picture(matrix, title: str, block: Mapping) -> hv.Overlay:
-    matrix, most = np.asarray(matrix, dtype=float), _most(block)
-    outputs, scale = np.arange(len(matrix)), _scale(most)
-    image = hv.Image((outputs, outputs, matrix.astype(np.float32)), OUTPUTS, ENTRY)
-    colours = {"cmap": theme.DIVERGING, "clim": (-most, most), "colorbar": True, "clabel": ""}
-    edge = (-0.5, outputs.size - 0.5)
-    ticks = [(int(k), str(k)) for k in outputs[:: -(-outputs.size // MOST_ANNOTATED)]]
-    return theme.figure(
-        [(image, colours | {"normalize": False, "tools": ["hover"]}), _numbers(matrix / scale, most / scale)],
-        title=title,
-        xlim=edge,
-        ylim=edge,
-        invert_yaxis=True,
-        xticks=ticks,
-        yticks=ticks,
-        frame_width=SIDE,
-        frame_height=SIDE,
-    )
 
 
 def _numbers(matrix: np.ndarray, most: float) -> tuple:

@@ -30,13 +30,6 @@ def example_picture(data: LabelledData, index: int) -> hv.Overlay:
     return _place(data, index) if _varying(data).shape[1] <= 2 else _curve(data, index)
 
 
-def pair_images(data: LabelledData, i: int, j: int) -> hv.Layout:
-    """Two examples side by side, with their labels."""
-    pair = example_picture(data, i) + example_picture(data, j)
-    pair.opts(shared_axes=False, toolbar=None, backend="bokeh")
-    return pair
-
-
 def _image(data: LabelledData, index: int) -> hv.Overlay:
     images = np.asarray(data.images, dtype=float)
     pixels = images[index]

@@ -27,12 +27,12 @@ POINTS_PER_PIXEL = 0.75
 _CORNERS = {"top_right": "upper right", "bottom_left": "lower left", "top_left": "upper left"}
 
 
-def figure_png(figure: hv.Overlay | hv.Layout, *, dpi: int = 150) -> bytes:
+def figure_png(figure: hv.Overlay, *, dpi: int = 150) -> bytes:
     """A figure of this package as a PNG picture.
 
     Args:
         figure: what one of the functions of this package returns.
-        dpi: dots per inch; a picture is 9 inches wide.
+        dpi: dots per inch; a picture is 9 inches wide, that of a matrix 6.4.
 
     Returns:
         The bytes of the file.
@@ -43,18 +43,15 @@ def figure_png(figure: hv.Overlay | hv.Layout, *, dpi: int = 150) -> bytes:
     return _save(figure, "png", dpi=dpi)
 
 
-def figure_svg(figure: hv.Overlay | hv.Layout) -> bytes:
+def figure_svg(figure: hv.Overlay) -> bytes:
     """A figure of this package as an SVG drawing; arguments and errors as for :func:`figure_png`."""
     return _save(figure, "svg", metadata={"Date": None})
 
 
-def _save(figure: hv.Overlay | hv.Layout, format: str, **options) -> bytes:
-    overlays = list(figure) if isinstance(figure, hv.Layout) else [figure]
-    sizes = [SQUARE if _options(overlay, "plot").get("frame_width") else INCHES for overlay in overlays]
-    size = sum(width for width, _ in sizes), max(height for _, height in sizes)
+def _save(figure: hv.Overlay, format: str, **options) -> bytes:
+    size = SQUARE if _options(figure, "plot").get("frame_width") else INCHES
     canvas, file = Figure(figsize=size, layout="constrained"), io.BytesIO()
-    for axes, overlay in zip(np.atleast_1d(canvas.subplots(1, len(overlays))), overlays, strict=True):
-        _draw(axes, overlay)
+    _draw(canvas.subplots(), figure)
     with rc_context({"svg.hashsalt": "ntk-explorer"}):
         canvas.savefig(file, format=format, **options)
     return file.getvalue()

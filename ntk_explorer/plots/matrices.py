@@ -68,7 +68,7 @@ def cell_at(ds: xr.Dataset, x: float, y: float) -> tuple[int, int] | None:
     return None if i is None or j is None else (i, j)
 
 
-@FIGURES.register("kernel_heatmap", label="Gram matrix", needs=("gram", "label"))
+@FIGURES.register("kernel_heatmap", label="Gram matrix")
 def kernel_heatmap(
     ds: xr.Dataset, kernel: str, width: int, seed: int = 0, *, selected: tuple[int, int] | None = None
 ) -> hv.Overlay:
@@ -94,7 +94,7 @@ def kernel_heatmap(
     return _heatmap(ds, matrices.sel(kernel=kernel).values, what, width, seed, selected, clim=colours, cmap=palette)
 
 
-@FIGURES.register("error_heatmap", label="Error, entry by entry", needs=("block_error", "label"))
+@FIGURES.register("error_heatmap", label="Error, entry by entry")
 def error_heatmap(
     ds: xr.Dataset, kernel: str, width: int, seed: int = 0, *, selected: tuple[int, int] | None = None
 ) -> hv.Overlay:
@@ -109,7 +109,7 @@ def error_heatmap(
     return _heatmap(ds, shown, what, width, seed, selected, clim=colours, cmap=theme.ERROR)
 
 
-@FIGURES.register("difference_heatmap", label="Difference of two kernels", needs=("gram", "label"))
+@FIGURES.register("difference_heatmap", label="Difference of two kernels")
 def difference_heatmap(
     ds: xr.Dataset, kernel: str, other: str, width: int, seed: int = 0, *, selected: tuple[int, int] | None = None
 ) -> hv.Overlay:

@@ -16,7 +16,7 @@ RANK = hv.Dimension("rank", label="rank k (K ⊗ I has each eigenvalue of K c ti
 EIGENVALUE = hv.Dimension("eigenvalue", label="eigenvalue λ_k")
 
 
-@FIGURES.register("spectra", label="Eigenvalues at one width", needs=("eigenvalues",))
+@FIGURES.register("spectra", label="Eigenvalues at one width")
 def spectra(
     ds: xr.Dataset,
     width: int,

@@ -18,7 +18,7 @@ HIGHEST, SEED = hv.Dimension("highest"), hv.Dimension("seed")
 REFERENCE = "reference: width^(−1/2)"
 
 
-@FIGURES.register("convergence", label="Error against width", needs=("relative_frobenius", "largest_eigenvalue_error"))
+@FIGURES.register("convergence", label="Error against width")
 def convergence(ds: xr.Dataset, measure: str = "relative_frobenius") -> hv.Overlay:
     """How far each kernel is from the eNTK, against width, on log-log axes.
 
@@ -37,13 +37,13 @@ def convergence(ds: xr.Dataset, measure: str = "relative_frobenius") -> hv.Overl
     return _against_width(ds, values, MEASURES[measure], fitted=True)
 
 
-@FIGURES.register("condition_numbers", label="Condition numbers", needs=("condition_number",))
+@FIGURES.register("condition_numbers", label="Condition numbers")
 def condition_numbers(ds: xr.Dataset) -> hv.Overlay:
     """Condition numbers of the eNTK and of the other kernels against width; singular ones are counted, not drawn."""
     return summaries(ds, "condition_number")
 
 
-@FIGURES.register("summaries", label="Summaries of the spectrum", needs=tuple(SUMMARIES))
+@FIGURES.register("summaries", label="Summaries of the spectrum")
 def summaries(ds: xr.Dataset, name: str) -> hv.Overlay:
     """A summary of the spectrum (smallest eigenvalue, effective rank …) of all kernels against width.
 

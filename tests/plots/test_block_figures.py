@@ -7,8 +7,8 @@ from holoviews import Store
 from sweeps_by_hand import blocks, labels_of
 
 from ntk_explorer.datasets import load_dataset
-from ntk_explorer.plots.blocks import block_entries, block_heatmap, lifted_heatmap
-from ntk_explorer.plots.examples import example_picture, pair_images
+from ntk_explorer.plots.blocks import block_entries, block_heatmap
+from ntk_explorer.plots.examples import example_picture
 
 
 def block(c=4, scale=1.0):
@@ -58,16 +58,6 @@ def test_large_blocks_have_no_numbers():
     assert any(only(block_heatmap(block(c=12), 0, 1), hv.Labels).dimension_values("text"))
 
 
-def test_lift_is_the_kernels_value_on_the_diagonal_in_the_same_colours():
-    chosen = block()
-    lifted = only(lifted_heatmap(chosen, "pntk"), hv.Image)
-    expected = chosen["values"]["pntk"] * np.eye(4)
-    np.testing.assert_allclose(lifted.dimension_values(2, flat=False), expected, rtol=1e-6)
-    clim = options(lifted)["clim"]
-    assert clim == options(only(block_heatmap(chosen, 0, 1), hv.Image))["clim"]
-    assert clim[0] == -clim[1]
-
-
 def test_entries_are_parted_into_diagonal_and_rest_with_a_line_per_kernel():
     chosen = block()
     figure = block_entries(chosen)
@@ -113,9 +103,3 @@ def test_other_examples_are_curves_of_their_features():
     data = load_dataset("sphere", n=20)
     curve = only(example_picture(data, 4), hv.Curve)
     np.testing.assert_array_equal(curve.dimension_values(1), data.x[4])
-
-
-def test_pairs_stand_side_by_side():
-    pair = pair_images(load_dataset("digits", n=20), 1, 2)
-    assert isinstance(pair, hv.Layout)
-    assert len(pair) == 2

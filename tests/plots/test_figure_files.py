@@ -12,7 +12,7 @@ from sweeps_by_hand import sweep
 from ntk_explorer.datasets import load_dataset
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.plots.blocks import block_entries, block_heatmap
-from ntk_explorer.plots.examples import example_picture, pair_images
+from ntk_explorer.plots.examples import example_picture
 from ntk_explorer.plots.export import figure_png, figure_svg
 from ntk_explorer.plots.matrices import kernel_heatmap
 from ntk_explorer.plots.report import html_report
@@ -28,7 +28,7 @@ FIGURES = {
     "gram": lambda ds: kernel_heatmap(ds, "entk", 64, selected=(1, 2)),
     "block": lambda ds: block_heatmap(BLOCK, 0, 1),
     "entries": lambda ds: block_entries(BLOCK),
-    "image": lambda ds: pair_images(load_dataset("digits", n=20), 0, 1),
+    "image": lambda ds: example_picture(load_dataset("digits", n=20), 0),
     "points": lambda ds: example_picture(load_dataset("rings", n=20), 0),
     "curve": lambda ds: example_picture(load_dataset("sphere", n=20), 0),
 }

@@ -59,4 +59,3 @@ def test_every_figure_has_a_card():
     for card in FIGURES.values():
         assert card.label
         assert card.summary.endswith(".")
-        assert card.extras["needs"]
