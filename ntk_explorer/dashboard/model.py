@@ -71,7 +71,7 @@ class ExplorerModel(param.Parameterized):
         self._inbox: list[tuple[int, dict]] = []
         self._waiting = False
         self._turn = Counter()  # of the questions asked about the sweep, the data, the block and the estimate
-        self._last = 0.0
+        self._next = 0.0  # when the page may be drawn again
         self._data_of = None
         self._asked_place: tuple | None = None
         self._cells: list = []
@@ -228,14 +228,14 @@ class ExplorerModel(param.Parameterized):
             if self._waiting:
                 return
             self._waiting = True
-        self._later(self._take, max(0.0, self._last + PAUSE - time.monotonic()))
+        self._later(self._take, max(0.0, self._next - time.monotonic()))
 
     def _take(self) -> None:
         """On the page's thread: all events since the last picture become one change."""
         with self._lock:
             self._waiting = False
             inbox, self._inbox = self._inbox, []
-        self._last = time.monotonic()
+        start = time.monotonic()
         changes: dict[str, Any] = {}
         before = len(self._cells)
         for turn, event in inbox:
@@ -246,6 +246,9 @@ class ExplorerModel(param.Parameterized):
             changes |= {"result": assemble(self.state.plan, self._cells), "stale": False}
         if changes:
             self.param.update(**changes)
+        # Where drawing is slow it takes half of the page's time at most, so that the reader is still heard.
+        now = time.monotonic()
+        self._next = now + max(PAUSE, now - start)
 
     def _read(self, event: dict) -> dict[str, Any]:
         match event["kind"]:

@@ -38,7 +38,7 @@ def test_a_sweep_comes_in_cell_by_cell(model):
     seen = []
     model.param.watch(lambda event: seen.append(int(event.new["seconds"].notnull().sum())), "result")
     model.compute()
-    assert model.status == "queued"
+    assert model.active
     wait(lambda: model.status == "done")
     assert model.step == 4
     assert seen == sorted(seen)
