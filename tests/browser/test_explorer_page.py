@@ -14,14 +14,14 @@ SMALL = "?v=1&n=20&classes=4&widths=4,8&seeds=2"
 
 
 def finished(page):
-    expect(page.get_by_text("Finished: 4 networks")).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("Finished: 4 networks")).to_be_visible()
 
 
 def test_curves_without_a_click_and_stop(open_page, points):
     page = open_page()
     assert points(page, "relative_frobenius", least=2) >= 2
     page.get_by_role("button", name="Stop").click()
-    expect(page.get_by_text("Stopped after")).to_be_visible(timeout=2_000)
+    expect(page.get_by_text("Stopped after")).to_be_visible()
     assert points(page, "relative_frobenius", least=2) >= 2
 
 
@@ -108,9 +108,9 @@ def test_an_upload_with_a_hostile_name(open_page):
     page.locator("input[type=file]").set_input_files(upload)
     expect(page.get_by_text(re.compile("^Using "))).to_be_visible()
     page.get_by_role("button", name="Run").click()
+    expect(page).to_have_url(re.compile("data=npz"))
     finished(page)
     assert page.evaluate("window.hacked") is None
-    assert "npz" in page.url
     assert "path" not in page.url
 
 
@@ -132,6 +132,10 @@ def test_an_idle_page_costs_nothing(open_page, server):
     def seconds() -> float:
         return sum(sum(process.cpu_times()[:2]) for process in processes if psutil.pid_exists(process.pid))
 
-    before = seconds()
-    page.wait_for_timeout(6000)
-    assert (seconds() - before) / 6 < 0.05
+    def share(of: float = 4.0) -> float:
+        before = seconds()
+        page.wait_for_timeout(1000 * of)
+        return (seconds() - before) / of
+
+    # Sessions of the tests before are still being cleared away; a page that polls or spins would never be quiet.
+    assert min(share() for _ in range(4)) < 0.05
