@@ -53,8 +53,10 @@ def entk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
 
     Raises:
         InvalidInput: wrong shapes, dtypes or NaN in ``x1`` or ``x2``; a function that is not [n, c].
+
+    Source: Jacot, Gabriel & Hongler (2018).
     """
-    return _tangent(f, params, x1, x2, directions=np.eye, batch_size=batch_size, precision=precision)
+    return _tangent("entk", f, params, x1, x2, batch_size=batch_size, precision=precision)
 
 
 @KERNELS.register(
@@ -71,12 +73,12 @@ def entk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
 def pntk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
     """The pseudo-NTK: the tangent kernel of g(x) = O^(-1/2) Σ_a f_a(x), so (1/O) Σ_ab Θ_ab.
 
-    Arguments as for :func:`entk`.
+    Arguments and errors as for :func:`entk`. Source: Mohamadi, Bae & Sutherland (2023).
 
     Returns:
         Array [n, m].
     """
-    return _tangent(f, params, x1, x2, directions=_mean, paired=True, batch_size=batch_size, precision=precision)
+    return _tangent("pntk", f, params, x1, x2, batch_size=batch_size, precision=precision)
 
 
 @KERNELS.register(
@@ -94,12 +96,12 @@ def pntk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
 def trntk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
     """The trace NTK (1/O) tr Θ(x, x'): the best N × N surrogate of the eNTK in Frobenius norm.
 
-    Arguments as for :func:`entk`.
+    Arguments and errors as for :func:`entk`. Source: Mohamadi, Bae & Sutherland (2023).
 
     Returns:
         Array [n, m].
     """
-    return _tangent(f, params, x1, x2, directions=_each, paired=True, batch_size=batch_size, precision=precision)
+    return _tangent("trntk", f, params, x1, x2, batch_size=batch_size, precision=precision)
 
 
 @KERNELS.register(
@@ -116,15 +118,17 @@ def trntk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
 def single_logit(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
     """The tangent kernel Θ_11 of the first output alone.
 
-    Arguments as for :func:`entk`.
+    Arguments and errors as for :func:`entk`. Source: Mohamadi, Bae & Sutherland (2022).
 
     Returns:
         Array [n, m].
     """
-    return _tangent(f, params, x1, x2, directions=_first, paired=True, batch_size=batch_size, precision=precision)
+    return _tangent("single_logit", f, params, x1, x2, batch_size=batch_size, precision=precision)
 
 
-def _tangent(*args, **options):
+def _tangent(name: str, *args, **options):
+    """The kernel along the directions that its card names; estimates are made from the same card."""
     from ntk_explorer.reading.tangent import tangent_kernel  # not above: cards are read without jax
 
-    return tangent_kernel(*args, **options)
+    extras = KERNELS[name].extras
+    return tangent_kernel(*args, directions=extras["directions"], paired=extras["paired"], **options)
