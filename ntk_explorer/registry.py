@@ -82,13 +82,17 @@ class Registry(Mapping[str, Entry]):
     def _discover(self) -> None:
         if self._discovered:
             return
-        self._discovered = True
-        package = importlib.import_module(self._package)
-        for module in pkgutil.iter_modules(package.__path__):
-            if not module.name.startswith("_"):
-                importlib.import_module(f"{self._package}.{module.name}")
-        for plugin in entry_points(group=PLUGINS):
-            plugin.load()
+        self._discovered = True  # before the imports: a sibling may read the registry while it is imported
+        try:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__):
+                if not module.name.startswith("_"):
+                    importlib.import_module(f"{self._package}.{module.name}")
+            for plugin in entry_points(group=PLUGINS):
+                plugin.load()
+        except BaseException:
+            self._discovered = False  # else the next reader would find a part and take it for the whole
+            raise
 
     def __getitem__(self, name: str) -> Entry:
         """The card called ``name``; UnknownName, with the nearest match, when there is none."""

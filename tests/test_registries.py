@@ -68,6 +68,17 @@ def test_unknown_name_offers_the_nearest_and_the_list(kind):
         assert all(known in str(caught.value) for known in registry)
 
 
+def test_a_sibling_that_cannot_be_imported_is_an_error_each_time(tmp_path, monkeypatch):
+    (tmp_path / "broken_toys").mkdir()
+    (tmp_path / "broken_toys" / "__init__.py").write_text("")
+    (tmp_path / "broken_toys" / "sibling.py").write_text("raise ImportError('no such library')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry = Registry("toy", "broken_toys")
+    for _ in range(2):
+        with pytest.raises(ImportError, match="no such library"):
+            list(registry)
+
+
 def test_two_things_of_one_name_are_refused():
     registry = Registry("toy", "ntk_explorer.spectra")
 
