@@ -20,7 +20,19 @@ __all__ = ["ARCHITECTURES", "ArchitectureConfig", "Network", "build", "configure
 
 
 def configure(architecture: str, **options) -> ArchitectureConfig:
-    """The checked configuration of one architecture; InvalidInput or UnknownName says what is wrong."""
+    """The checked configuration of one architecture, from which :func:`build` makes a network.
+
+    Args:
+        architecture: a name of ``ARCHITECTURES``.
+        **options: fields of that architecture's configuration.
+
+    Returns:
+        The configuration, frozen and hashable.
+
+    Raises:
+        UnknownName: no such architecture.
+        InvalidInput: an option is unknown or out of bounds.
+    """
     try:
         return ARCHITECTURES[architecture].config(architecture=architecture, **options)
     except ValidationError as error:

@@ -70,12 +70,22 @@ def estimate(name: str, f, params: Any, x1: Any, x2: Any = None, *, batch_size: 
 
 
 def explain(f, params: Any, x: Any, *, kernel: str = "entk") -> list[Road]:
-    """Which road each parameter takes into a kernel of ``x`` [n, ...] with itself.
+    """Which road each parameter takes into a kernel of ``x`` with itself.
+
+    Args:
+        f: the network's function ``f(params, x[n, ...]) -> [n, c]``.
+        params: its parameters.
+        x: examples [n, ...].
+        kernel: a name of ``KERNELS``.
 
     Returns:
         One row per parameter: its name and shape, ``factored`` (inputs and output sensitivities are contracted
         as two small Gram matrices) or ``materialised`` (its per-example gradient is formed), and the numbers of
         positions, fan-in and fan-out that decide between the two.
+
+    Raises:
+        UnknownName: no such kernel.
+        InvalidInput: shapes or dtypes that the kernel would refuse too.
     """
     from ntk_explorer.reading.cost import roads  # not above: cards are read without jax
     from ntk_explorer.reading.taps import read_network

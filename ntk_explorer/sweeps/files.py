@@ -79,6 +79,12 @@ def write_sweep(results: xr.Dataset, path: str | Path) -> None:
 def load_sweep(path: str | Path) -> xr.Dataset:
     """The results in a NetCDF file that :func:`write_sweep` wrote.
 
+    Args:
+        path: a .nc file.
+
+    Returns:
+        The Dataset, as :func:`ntk_explorer.sweeps.run.run_sweep` returned it.
+
     Raises:
         InvalidInput: the file cannot be read, is damaged, or holds something else than a sweep.
     """
