@@ -12,6 +12,7 @@ from ntk_explorer.dashboard.links import to_query
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.dashboard.presets import presets
 
+LAST_SEED = 2**31 - 1
 WHITE = {
     "color": "white",
     "& .MuiInputLabel-root, & .MuiInputBase-root, & .MuiSvgIcon-root, & .MuiIconButton-root": {"color": "white"},
@@ -26,6 +27,17 @@ const fallback = () => {
   document.execCommand('copy'); area.remove()
 }
 if (navigator.clipboard) { navigator.clipboard.writeText(text).catch(fallback) } else { fallback() }
+"""
+# After Enter, the number inputs of panel-material-ui ignore what is typed until they are left and entered again.
+ENTER = """
+if (!window.ntkExplorerEnter) {
+  window.ntkExplorerEnter = true
+  document.addEventListener('keydown', (event) => {
+    const input = event.composedPath()[0]
+    if (event.key !== 'Enter' || input.tagName !== 'INPUT') { return }
+    setTimeout(() => { input.blur(); setTimeout(() => input.focus(), 30) }, 30)
+  })
+}
 """
 
 
@@ -50,14 +62,18 @@ def preset_menu() -> pmui.MenuButton:
 def seed_controls(model: ExplorerModel) -> tuple[pmui.IntInput, pmui.Button]:
     """The seed of all initialisations, and a button that draws another."""
     seed = pmui.IntInput(
-        label="seed", value=model.state.plan.seed, start=0, end=2**31 - 1, size="small", width=110, sx=WHITE, margin=2
+        label="seed", value=model.state.plan.seed, start=0, end=LAST_SEED, size="small", width=110, sx=WHITE, margin=2
     )
     fresh = pmui.Button(label="New seed", icon="casino", variant="text", sx=WHITE, margin=2)
     fresh.param.watch(lambda _: seed.param.update(value=secrets.randbelow(10_000)), "clicks")
 
     def changed(event) -> None:
-        if event.new is not None and event.new != model.state.plan.seed:
-            model.run(model.state.plan.model_copy(update={"seed": event.new}))
+        # The input's own bounds hold for its arrows, not for what is typed.
+        wanted = model.state.plan.seed if event.new is None else min(max(event.new, 0), LAST_SEED)
+        if wanted != event.new:
+            seed.value = wanted
+        elif wanted != model.state.plan.seed:
+            model.run(model.state.plan.model_copy(update={"seed": wanted}))
 
     seed.param.watch(changed, "value")
     model.param.watch(lambda event: seed.param.update(value=event.new.plan.seed), "state")
@@ -74,10 +90,10 @@ def copy_button() -> pmui.Button:
 def address_bar(model: ExplorerModel) -> pn.widgets.TextInput:
     """Keeps the browser's address equal to the state, by replacing it: no entry of the history is added.
 
-    The input is invisible; it only carries the query to the browser.
+    The input is invisible; it only carries the query, and a repair of the other inputs, to the browser.
     """
     carrier = pn.widgets.TextInput(value="", visible=False)
-    carrier.jscallback(value="window.history.replaceState(null, '', window.location.pathname + cb_obj.value)")
+    carrier.jscallback(value=ENTER + "window.history.replaceState(null, '', window.location.pathname + cb_obj.value)")
 
     def refresh(*_) -> None:
         carrier.value = to_query(model.state)
