@@ -10,6 +10,7 @@ import panel as pn
 from holoviews.streams import Pipe
 
 from ntk_explorer.dashboard.model import ExplorerModel
+from ntk_explorer.plots.theme import kernel_style
 
 # Width and height. Figures that find their own size have the browser lay out the page again and again; in these the
 # title, axis and colour bar take the height that leaves a square frame.
@@ -17,9 +18,11 @@ SQUARE = 322, 426
 SMALL = 232, 260
 WIDE = 440, 426
 BELOW = {"colorbar_position": "bottom", "colorbar_opts": {"height": 10, "title": ""}, "backend": "bokeh"}
+BLACK, WHITE = kernel_style("entk").color, "#f2f2f2"
 QUIET = {"backend_opts": {"plot.toolbar.logo": None}, "backend": "bokeh"}
 
 Draw = Callable[[ExplorerModel], Any]
+Columns = Callable[[ExplorerModel], tuple[list[dict], str]]
 
 
 def structure(model: ExplorerModel) -> Hashable:
@@ -34,7 +37,8 @@ class Picture(pn.viewable.Viewer):
     Args of the constructor: ``draw`` makes the figure from the model, while ``tab`` is open; ``needs`` names
     the model's parameters without which there is nothing to draw; the figure is drawn again when one of
     them, or ``key``, changes. Figures without a ``size`` fill their row; ``on_tap`` is called with the
-    coordinates of a click.
+    coordinates of a click. With ``columns``, which gives the data of the figure's sources in drawing order and its
+    title, a change of ``key`` alone goes straight to the sources: a tenth of the work, for what a class scrubs at once.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Picture(pn.viewable.Viewer):
         needs=("result",),
         key: Callable[[ExplorerModel], Any] = lambda model: model.shown.view,
         on_tap: Callable[[float, float], None] | None = None,
+        columns: Columns | None = None,
         size: tuple[int, int] | None = None,
         waiting: str = "",
         height: int = 440,
@@ -53,7 +58,8 @@ class Picture(pn.viewable.Viewer):
         """Show ``waiting`` until there is something to draw."""
         super().__init__()
         self._model, self._draw, self._needs, self._key, self._on_tap = model, draw, needs, key, on_tap
-        self._fixed, self._tab = size, tab
+        self._fixed, self._tab, self._columns = size, tab, columns
+        self._figure: Any = None  # Bokeh's, once it has been drawn
         self._size = {} if size else {"height": height, "sizing_mode": "stretch_width"}
         self._place = pn.Column(*([_placeholder(waiting)] if waiting else []), margin=0, **self._size)
         self._pipe: Pipe | None = None
@@ -61,6 +67,11 @@ class Picture(pn.viewable.Viewer):
         self._structure: Hashable = None
         model.param.watch(self._refresh, [*needs, "state"])
         model.param.watch(self._dim, "stale")
+        model.param.watch(self._redraw, "dark")
+        self._refresh()
+
+    def _redraw(self, *_) -> None:
+        self._pipe, self._now = None, ()
         self._refresh()
 
     def _refresh(self, *_) -> None:
@@ -70,23 +81,42 @@ class Picture(pn.viewable.Viewer):
         needed = [getattr(model, name) for name in self._needs]
         if any(value is None for value in needed):
             return
-        now = (*map(id, needed), self._key(model))
-        if now == self._now:
+        now, before = (*map(id, needed), self._key(model)), self._now
+        if now == before:
             return
         self._now = now
         if self._pipe is not None and structure(model) == self._structure:
-            self._pipe.send(now)
+            if self._columns is not None and self._figure is not None and now[:-1] == before[:-1]:
+                self._fill(*self._columns(model))
+            else:
+                self._pipe.send(now)
             return
-        self._structure, self._pipe = structure(model), Pipe(data=now)
+        self._structure, self._pipe, self._figure = structure(model), Pipe(data=now), None
         # The stream's data only says that something changed; the figure is drawn from the model.
         figure = hv.DynamicMap(lambda data: self.element(data), streams=[self._pipe])
         self._place[:] = [pn.pane.HoloViews(figure, backend="bokeh", linked_axes=False, margin=0, **self._size)]
 
-    def _listen(self, plot, _element) -> None:
-        """A hook, since HoloViews' own Tap stream hears nothing of overlays that a DynamicMap returns."""
-        if self._on_tap is not None and "listening" not in plot.handles:
-            plot.handles["listening"] = True
-            plot.state.on_event("tap", lambda event: self._on_tap(event.x, event.y))
+    def _drawn(self, plot, _element) -> None:
+        """A hook: HoloViews' own Tap stream hears nothing of overlays that a DynamicMap returns."""
+        if self._figure is not plot.state:
+            self._figure = plot.state
+            if self._on_tap is not None:
+                self._figure.on_event("tap", lambda event: self._on_tap(event.x, event.y))
+
+    def _fill(self, columns: list[dict], title: str) -> None:
+        """Put new data into the sources of the figure on the screen, as one message."""
+        with pn.io.hold(self._figure.document):
+            for renderer, data in zip(self._figure.renderers, columns, strict=True):
+                renderer.data_source.data = data
+            self._figure.title.text = title
+
+    def _contrast(self, plot, _element) -> None:
+        """A hook: what is drawn in black would vanish on a dark page."""
+        for renderer in plot.state.renderers if self._model.dark else ():
+            glyph = getattr(renderer, "glyph", None)
+            for name in ("line_color", "fill_color"):
+                if getattr(glyph, name, None) == BLACK:
+                    setattr(glyph, name, WHITE)
 
     def _dim(self, *_) -> None:
         self._place.styles = {"opacity": "0.45"} if self._model.stale else {}
@@ -94,14 +124,14 @@ class Picture(pn.viewable.Viewer):
     def element(self, _=None):
         """The figure as it is now."""
         figure = self._draw(self._model)
+        hooks = [*figure.opts.get("plot", backend="bokeh").kwargs.get("hooks", []), self._drawn, self._contrast]
         if self._fixed is None:
-            return figure.opts(**QUIET)
+            return figure.opts(hooks=hooks, **QUIET)
         for element in figure:
             if isinstance(element, hv.Image) and element.opts.get("plot", backend="bokeh").kwargs.get("colorbar"):
                 element.opts(**BELOW)
-        (width, height), hooks = self._fixed, figure.opts.get("plot", backend="bokeh").kwargs.get("hooks", [])
-        figure = figure.opts(frame_width=None, frame_height=None, width=width, height=height, **QUIET)
-        return figure.opts(hooks=[*hooks, self._listen], backend="bokeh")
+        width, height = self._fixed
+        return figure.opts(frame_width=None, frame_height=None, width=width, height=height, hooks=hooks, **QUIET)
 
     def __panel__(self):
         """The place that the figure lives in."""
