@@ -42,12 +42,13 @@ def hint(model: ExplorerModel, text: str) -> pn.pane.HTML:
     )
 
 
-def table(model: ExplorerModel, html: Callable[[ExplorerModel], str]) -> pn.pane.HTML:
-    """A table that follows the result and the view."""
+def table(model: ExplorerModel, html: Callable[[ExplorerModel], str], *, tab: str) -> pn.pane.HTML:
+    """A table that follows the result and the view while its tab is open."""
     pane = pn.pane.HTML("", stylesheets=[TABLE_CSS], sizing_mode="stretch_width", margin=(4, 16, 16, 16))
 
     def refresh(*_) -> None:
-        pane.object = html(model) if model.result is not None else ""
+        if model.state.view.tab == tab:
+            pane.object = html(model) if model.result is not None else ""
 
     model.param.watch(refresh, ["result", "state"])
     refresh()

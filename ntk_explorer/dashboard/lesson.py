@@ -24,11 +24,13 @@ class Lesson:
     numbers: Callable[[ExplorerModel], list[str]]
 
 
-def card(title: str, lesson: Lesson, model: ExplorerModel) -> pn.Column:
-    """The lesson as a card whose numbers follow the result and the view."""
+def card(title: str, lesson: Lesson, model: ExplorerModel, *, tab: str) -> pn.Column:
+    """The lesson as a card whose numbers follow the result and the view while its tab is open."""
     numbers = pn.pane.LaTeX(renderer="katex", styles={"font-size": "13px"}, **TEXT)
 
     def refresh(*_) -> None:
+        if model.state.view.tab != tab:
+            return
         lines = lesson.numbers(model) if model.result is not None else []
         numbers.object = "<br>".join(f"${line}$" for line in lines)
 

@@ -72,9 +72,9 @@ def summary_table(model: ExplorerModel) -> str:
     shown, result = model.shown, model.result
     kernels = [str(name) for name in result["kernel"].values]
     head = "".join(f'<th style="color:{kernel_style(k).color}">{kernel_style(k).label}</th>' for k in kernels)
-    rows = []
+    rows, here = [], result[[*SUMMARIES]].sel(width=shown.width, seed=shown.view.draw)
     for name, card in SUMMARIES.items():
-        cells = "".join(f"<td>{plain(reading(model, name, kernel=k))}</td>" for k in kernels)
+        cells = "".join(f"<td>{plain(value)}</td>" for value in here[name].values)
         rows.append(f"<tr><th>{card.label}</th>{cells}</tr>")
     caption = f"width {shown.width}, initialisation {shown.view.draw}"
     return f'<table class="summary"><caption>{caption}</caption><tr><th></th>{head}</tr>{"".join(rows)}</table>'

@@ -34,7 +34,7 @@ class Shell:
         view = model.state.view
         self._entries = _ordered()
         self._controls = Controls(model.state.plan, hide=view.hide)
-        self._cards = {e.name: card(e.label, e.extras["lesson"], model) for e in self._entries}
+        self._cards = {e.name: card(e.label, e.extras["lesson"], model, tab=e.name) for e in self._entries}
         names = [entry.name for entry in self._entries]
         # A tab is built when it is first opened and then kept: with dynamic tabs, Bokeh measures figures that are not
         # there yet (an error in the browser), and each visit would draw them again.
@@ -72,6 +72,7 @@ class Shell:
         )
         explain.on_click(lambda _: self._toggle_explain())
         self.page.param.watch(lambda event: model.look(explain=event.new), "contextbar_open")
+        self.page.param.watch(lambda event: model.param.update(dark=event.new), "dark_theme")
         self._tabs.param.watch(lambda event: model.look(tab=names[event.new]), "active")
         model.param.watch(self._follow, "state")
         self._shown_tab = view.tab

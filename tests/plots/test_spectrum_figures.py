@@ -1,10 +1,11 @@
 """Spectra: kernels of different size over one another, at limits that hold while one scrubs."""
 
+import holoviews as hv
 import numpy as np
 import pytest
 from holoviews import Store
 
-from ntk_explorer.plots.spectrum import spectra, spectrum_limits
+from ntk_explorer.plots.spectrum import spectra, spectra_columns, spectrum_limits
 
 
 def options(figure):
@@ -98,3 +99,19 @@ def test_legend_says_which_curves_are_lifts(finished):
     texts = options(spectra(finished, 64))["legend_labels"]
     assert texts["eNTK"] == "eNTK"
     assert texts["pNTK"] == "pNTK ⊗ I"
+
+
+@pytest.mark.parametrize("seed", [1, "all"])
+def test_columns_are_what_the_figure_holds_source_by_source(finished, seed):
+    """A figure drawn at one width and filled with another's columns is the figure of that width."""
+    drawn = hv.render(spectra(finished, 256, seed, ghost=(finished, 16)))
+    columns, title = spectra_columns(finished, 256, seed, ghost=(finished, 16))
+    assert drawn.title.text == title
+    for renderer, column in zip(drawn.renderers, columns, strict=True):
+        held = renderer.data_source.data
+        assert set(held) == set(column)
+        for name, values in column.items():
+            np.testing.assert_allclose(np.sort(held[name]), np.sort(values), rtol=1e-12)
+    without, _ = spectra_columns(finished, 256, seed)
+    assert len(without) == len(columns)
+    assert len(without[0]["rank"]) == 0

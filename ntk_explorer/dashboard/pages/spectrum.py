@@ -42,16 +42,22 @@ LESSON = Lesson(
 def page(model: ExplorerModel) -> pn.viewable.Viewable:
     """Overlaid spectra with a ghost of the width before, and the table of their summaries."""
 
-    def draw(model: ExplorerModel):
-        shown = model.shown
-        return spectrum.spectra(model.result, shown.width, shown.view.draw, ghost=model.ghost)
+    def drawn(by):
+        return lambda m: by(m.result, m.shown.width, m.shown.view.draw, ghost=m.ghost)
 
-    picture = Picture(model, draw, tab="spectrum", key=lambda m: (m.shown.width, m.shown.view.draw), height=470)
+    picture = Picture(
+        model,
+        drawn(spectrum.spectra),
+        columns=drawn(spectrum.spectra_columns),
+        tab="spectrum",
+        key=lambda m: (m.shown.width, m.shown.view.draw),
+        height=470,
+    )
     model.figures["spectrum"] = lambda m: Figure("spectra", {"width": m.shown.width, "seed": m.shown.view.draw})
     return pn.Column(
         bar(width_player(model), seed_select(model)),
         hint(model, "Faint lines: where the curves were before the last change of width."),
         picture,
-        table(model, readings.summary_table),
+        table(model, readings.summary_table, tab="spectrum"),
         sizing_mode="stretch_width",
     )
