@@ -100,8 +100,8 @@ class Picture(pn.viewable.Viewer):
         """A hook: HoloViews' own Tap stream hears nothing of overlays that a DynamicMap returns."""
         if self._figure is not plot.state:
             self._figure = plot.state
-            if self._on_tap is not None:
-                self._figure.on_event("tap", lambda event: self._on_tap(event.x, event.y))
+            if (on_tap := self._on_tap) is not None:
+                self._figure.on_event("tap", lambda event: on_tap(event.x, event.y))
 
     def _fill(self, columns: list[dict], title: str) -> None:
         """Put new data into the sources of the figure on the screen, as one message."""
