@@ -21,12 +21,13 @@ COMPILE_SECONDS = 1.0  # per width, the first time
 
 @dataclass(frozen=True)
 class SweepEstimate:
-    """Peak memory, seconds and cells still to compute; ``found`` cells are in the store already."""
+    """Peak memory, seconds and cells still to compute, the widest of them; ``found`` cells are in the store already."""
 
     bytes: int
     seconds: float
     cells: int
     found: int
+    widest: int = 0
 
     def text(self) -> str:
         """For instance ``about 12 s, 180 MB``."""
@@ -60,7 +61,11 @@ def estimate_sweep(plan: SweepPlan, *, store: CellStore | None = None) -> SweepE
     rate = matmul_rate(plan.dtype)
     seconds = sum(costs[width].seconds(rate) for width in missing) + COMPILE_SECONDS * len(costs)
     return SweepEstimate(
-        max(cost.bytes for cost in costs.values()), seconds, len(missing), len(plan.cells) - len(missing)
+        max(cost.bytes for cost in costs.values()),
+        seconds,
+        len(missing),
+        len(plan.cells) - len(missing),
+        max(missing),
     )
 
 
@@ -101,7 +106,7 @@ def describe_sweep(plan_json: str) -> dict:
     try:
         cost = estimate_sweep(plan)
         if cost.cells:
-            require_memory(plan, load(plan.data), max(plan.widths))
+            require_memory(plan, load(plan.data), cost.widest)
     except TooLarge as error:
         return {**vars(cost), "text": cost.text(), "refusal": str(error)}
     except NTKExplorerError as error:

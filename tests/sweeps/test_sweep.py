@@ -121,8 +121,10 @@ def test_interlacing(sweep):
         small = sweep["eigenvalues"].sel(kernel=kernel).values[..., :12][..., ::-1]
         large = sweep["eigenvalues"].sel(kernel="entk").values[..., ::-1]
         slack = 1e-9 * large[..., -1:]
-        assert (large[..., :12] <= small + slack).all()
-        assert (small <= large[..., -12:] + slack).all()
+        # The trace kernel is an average of compressions: only its two ends are bounded.
+        kept = [0, -1] if kernel == "trntk" else slice(None)
+        assert (large[..., :12][..., kept] <= small[..., kept] + slack).all()
+        assert (small[..., kept] <= large[..., -12:][..., kept] + slack).all()
         cond = sweep["condition_number"]
         assert (cond.sel(kernel=kernel) <= cond.sel(kernel="entk") * (1 + 1e-6)).all()
 
