@@ -52,6 +52,7 @@ class ExplorerModel(param.Parameterized):
     status = param.Selector(
         default="idle", objects=["idle", "queued", "running", "done", "cancelled", "failed"], doc="of the sweep"
     )
+    ahead = param.Integer(default=0, doc="sweeps that wait or run before this one")
     step = param.Integer(default=0, doc="cells finished")
     seconds_left = param.Number(default=None, allow_None=True, doc="estimate, once there is one")
     message = param.String(default="", doc="what went wrong, in words")
@@ -60,6 +61,7 @@ class ExplorerModel(param.Parameterized):
     estimate = param.Dict(
         default=None, allow_None=True, doc="seconds and bytes of the sweep that the controls describe"
     )
+    dark = param.Boolean(default=False, doc="the page is dark")
     refusal = param.String(default="", doc="why that sweep cannot be run, in words")
 
     def __init__(self, worker: WarmWorker, *, state: ExplorerState | None = None, later: Later = at_once, **params):
@@ -252,8 +254,10 @@ class ExplorerModel(param.Parameterized):
 
     def _read(self, event: dict) -> dict[str, Any]:
         match event["kind"]:
-            case "queued" | "started":
-                return {"status": "queued" if event["kind"] == "queued" else "running"}
+            case "queued":
+                return {"status": "queued", "ahead": event["position"]}
+            case "started":
+                return {"status": "running", "ahead": 0}
             case "cell":
                 self._cells.append(event["cell"])
                 return {"step": event["step"], "seconds_left": event["seconds_left"], "status": "running"}

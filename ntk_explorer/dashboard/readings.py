@@ -71,7 +71,9 @@ def summary_table(model: ExplorerModel) -> str:
     """HTML table: a column per kernel, a row per summary of its spectrum, for the view's width and seed."""
     shown, result = model.shown, model.result
     kernels = [str(name) for name in result["kernel"].values]
-    head = "".join(f'<th style="color:{kernel_style(k).color}">{kernel_style(k).label}</th>' for k in kernels)
+    # The eNTK is drawn in black, or in white on a dark page: the colour of the text.
+    colours = {k: "inherit" if k == "entk" else kernel_style(k).color for k in kernels}
+    head = "".join(f'<th style="color:{colours[k]}">{kernel_style(k).label}</th>' for k in kernels)
     rows, here = [], result[[*SUMMARIES]].sel(width=shown.width, seed=shown.view.draw)
     for name, card in SUMMARIES.items():
         cells = "".join(f"<td>{plain(value)}</td>" for value in here[name].values)

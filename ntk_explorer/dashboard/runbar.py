@@ -24,6 +24,9 @@ class RunBar(pn.viewable.Viewer):
         self._button = pmui.Button(label="Run", icon="play_arrow", color="primary", variant="contained", width=110)
         self._button.on_click(lambda _: self._run())
         self._line = pn.pane.HTML("", sizing_mode="stretch_width", margin=(10, 8))
+        self._problem = pn.pane.HTML(
+            "", visible=False, sizing_mode="stretch_width", styles={"color": RED}, margin=(4, 8)
+        )
         controls.param.watch(self._changed, "plan")
         controls.param.watch(self._refresh, "problem")
         model.param.watch(self._refresh, ["estimate", "refusal", "status", "state"])
@@ -52,8 +55,9 @@ class RunBar(pn.viewable.Viewer):
         model, problem = self._model, self._controls.problem or self._model.refusal
         same = self._controls.plan == model.state.plan
         self._button.disabled = bool(problem) or (same and model.active)
+        self._problem.param.update(object=safe_text(problem), visible=bool(problem))
         if problem:
-            self._line.object = f"<span style='color:{RED}'>{safe_text(problem)}</span>"
+            self._line.object = ""
         elif model.estimate is None:
             self._line.object = "<span style='opacity:.6'>estimating …</span>"
         else:
@@ -61,12 +65,13 @@ class RunBar(pn.viewable.Viewer):
             self._line.object = safe_text(model.estimate["text"]) + changed
 
     def __panel__(self):
-        """Button and line in a row."""
-        return pn.Row(self._button, self._line, sizing_mode="stretch_width", margin=(8, 4, 0, 4))
+        """Button and line in a row, a problem below."""
+        row = pn.Row(self._button, self._line, sizing_mode="stretch_width")
+        return pn.Column(row, self._problem, sizing_mode="stretch_width", margin=(8, 4, 0, 4))
 
 
 class ProgressBar(pn.viewable.Viewer):
-    """A thin bar with the step, the seconds left and Stop; its height never changes, so nothing jumps."""
+    """A thin bar with the step, the seconds left and Stop; only a long message makes it taller."""
 
     def __init__(self, model: ExplorerModel, **params):
         """Follow the model's status."""
@@ -80,7 +85,7 @@ class ProgressBar(pn.viewable.Viewer):
         self._retry = pmui.Button(label="Retry", icon="refresh", size="small", variant="outlined", margin=(2, 8))
         self._stop.on_click(lambda _: model.stop())
         self._retry.on_click(lambda _: model.compute())
-        model.param.watch(self._refresh, ["status", "step", "seconds_left", "message"])
+        model.param.watch(self._refresh, ["status", "step", "seconds_left", "message", "ahead"])
         self._refresh()
 
     def _refresh(self, *_) -> None:
@@ -97,7 +102,7 @@ class ProgressBar(pn.viewable.Viewer):
         left = "" if model.seconds_left is None else f" · about {human_seconds(model.seconds_left)} left"
         return {
             "idle": "",
-            "queued": "Waiting for the worker …",
+            "queued": f"Waiting for the worker{f', {model.ahead} before this one' if model.ahead else ''} …",
             "running": f"Network {done}{left}" if model.step else "Preparing the first network …",
             "done": f"Finished: {total} networks. {model.message}",
             "cancelled": f"Stopped after {done}. What was finished is kept.",
@@ -106,7 +111,7 @@ class ProgressBar(pn.viewable.Viewer):
 
     def __panel__(self):
         """The bar over its text and buttons."""
-        row = pn.Row(self._text, self._retry, self._stop, sizing_mode="stretch_width", height=38)
+        row = pn.Row(self._text, self._retry, self._stop, sizing_mode="stretch_width", min_height=38)
         return pn.Column(self._bar, row, sizing_mode="stretch_width", margin=0)
 
 

@@ -15,8 +15,11 @@ from ntk_explorer.dashboard.pages import PAGES
 from ntk_explorer.dashboard.runbar import Notices, ProgressBar, RunBar
 from ntk_explorer.registry import Entry
 
-BLUE = "#0b5394"
-THEME = {"palette": {"primary": {"main": BLUE}}, "typography": {"button": {"textTransform": "none"}}}
+BUTTONS = {"button": {"textTransform": "none"}}
+THEME = {
+    "light": {"palette": {"primary": {"main": "#0b5394"}}, "typography": BUTTONS},
+    "dark": {"palette": {"primary": {"main": "#4a90d9"}}, "typography": BUTTONS},
+}
 HIDE_SECOND_TOGGLE = "button[aria-label$='contextbar'] { display: none; }"  # Explain does the same, by name
 _ICON = (
     "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='6' fill='#0b5394'/>"

@@ -44,7 +44,7 @@ def page(model: ExplorerModel) -> pn.viewable.Viewable:
         # These figures show all widths and seeds at once, so nothing of the view changes them.
         return Picture(model, lambda m: draw(m.result), tab="width", key=lambda _: None, **options)
 
-    error = figure(width.convergence, waiting="The first points appear in a moment …")
+    error = figure(width.convergence, waiting="Curves appear here as soon as the first network is finished.")
     largest = figure(lambda result: width.convergence(result, "largest_eigenvalue_error"))
     condition = figure(width.condition_numbers)
     model.figures["width"] = lambda _: Figure("convergence", {})
