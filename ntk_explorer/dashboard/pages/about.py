@@ -39,4 +39,6 @@ LESSON = Lesson(
 @PAGES.register("about", label="About", order=9, lesson=LESSON)
 def page(model: ExplorerModel) -> pn.viewable.Viewable:
     """Facts about the machine and the sweep beside the limits and references."""
-    return side_by_side(table(model, facts, tab="about"), pn.pane.Markdown(LIMITS, sizing_mode="stretch_width"), least=400)
+    return side_by_side(
+        table(model, facts, tab="about"), pn.pane.Markdown(LIMITS, sizing_mode="stretch_width"), least=400
+    )
