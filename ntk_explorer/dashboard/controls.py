@@ -100,8 +100,11 @@ class Controls(pn.viewable.Viewer):
         if self._busy:
             return
         data = dict(self._data.values)
-        if "file" in DATASETS[data["name"]].tags:
+        if _is_file(data["name"]):
             data["path"] = self.upload.path
+            if data["path"] is None:
+                self.param.update(plan=None, problem="Drop an .npz file under Data, or choose another data set.")
+                return
         network = {"architecture": self._network.architecture, **self._network.values}
         try:
             plan = SweepPlan(data=DataConfig(**data), network=network, seed=self.seed, **self._sweep.values)  # pyright: ignore[reportArgumentType]

@@ -24,9 +24,9 @@ class Upload(pn.viewable.Viewer):
         """Nothing is written before a file arrives."""
         super().__init__(**params)
         self._folder: tempfile.TemporaryDirectory | None = None
-        # A dropper, since a plain file input closes the connection above 20 MB.
+        # A dropper, since a plain file input closes the connection above 20 MB. It is given no accepted types: it
+        # compares them with the browser's, and browsers know none for .npz.
         self._dropper = pn.widgets.FileDropper(
-            accepted_filetypes=[".npz"],
             max_file_size=LARGEST,
             max_total_file_size=LARGEST,
             multiple=False,
