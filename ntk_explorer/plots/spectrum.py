@@ -81,7 +81,7 @@ def _points(ranks: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
 
 def _series(ds, width, seed, ghost) -> tuple[dict[str, tuple], str]:
     """Per kernel the ghost (ranks, values) and the present curve (ranks, mean, low, high); and the title."""
-    before, _ = _curves(*ghost, seed) if ghost is not None and ghost[1] in ghost[0]["width"] else ({}, 0)
+    before, _ = _curves(ghost[0], ghost[1], seed) if ghost is not None and ghost[1] in ghost[0]["width"] else ({}, 0)
     now, hidden = _curves(ds, width, seed)
     nothing = np.empty(0), np.empty(0)
     who = f"all {ds.sizes['seed']} seeds" if seed == "all" else f"seed {seed}"
