@@ -26,7 +26,8 @@ class Lesson:
 
 def card(title: str, lesson: Lesson, model: ExplorerModel, *, tab: str) -> pn.Column:
     """The lesson as a card whose numbers follow the result and the view while its tab is open."""
-    numbers = pn.pane.LaTeX(renderer="katex", styles={"font-size": "13px"}, **TEXT)
+    # The pane forgets its margin when its formula changes, the column round it does not.
+    numbers = pn.pane.LaTeX(renderer="katex", styles={"font-size": "13px"}, sizing_mode="stretch_width", margin=0)
 
     def refresh(*_) -> None:
         if model.state.view.tab != tab:
@@ -40,7 +41,7 @@ def card(title: str, lesson: Lesson, model: ExplorerModel, *, tab: str) -> pn.Co
         pmui.Typography(title, variant="h6", margin=(12, 14, 0, 14)),
         pn.pane.HTML(lesson.text, **TEXT),
         pn.pane.LaTeX(rf"$\displaystyle {lesson.formula}$", renderer="katex", styles={"font-size": "14px"}, **TEXT),
-        numbers,
+        pn.Column(numbers, **TEXT),
         _paragraph("Try this", lesson.try_this),
         _paragraph("What to notice", lesson.notice),
         sizing_mode="stretch_width",

@@ -186,22 +186,23 @@ def _comparable(names: list[str], notices: list[str]) -> list[str]:
 
 def _checked(model, given: dict[str, str], keys: Mapping[str, str], notices: list[str], **fixed):
     """Take the model's keys out of ``given`` and build it, replacing values it refuses."""
-    values = {
-        name: _read(given.pop(key), model.model_fields[name].annotation) for name, key in keys.items() if key in given
-    }
+    texts = {name: given.pop(key) for name, key in keys.items() if key in given}
+    values = {name: _read(text, model.model_fields[name].annotation) for name, text in texts.items()}
     while True:
         try:
             return model(**fixed, **values)
         except ValidationError as error:
             bad = {str(item["loc"][0]): item for item in reversed(error.errors()) if item["loc"]}
             for name in [name for name in values if name in bad] or list(values):
-                text = str(values.pop(name))[:80]
+                text = texts[name][:80]
+                del values[name]
                 nearest = _bound(bad.get(name, {}))
                 default = model(**fixed) if nearest is None else None
                 used = _written(getattr(default, name) if nearest is None else nearest)
                 if nearest is not None:
                     values[name] = nearest
                 cause = explain_validation(error).problem if name not in bad else bad[name]["msg"]
+                cause = cause.removeprefix("Value error, ")
                 notices.append(f"The link's {keys[name]}={text} was not used ({cause.rstrip('.')}). Using {used}.")
 
 

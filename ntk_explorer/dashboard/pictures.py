@@ -119,7 +119,8 @@ class Picture(pn.viewable.Viewer):
                     setattr(glyph, name, WHITE)
 
     def _dim(self, *_) -> None:
-        self._place.styles = {"opacity": "0.45"} if self._model.stale else {}
+        # Styles that are left out later stay as they were in the browser; they have to be set back.
+        self._place.styles = {"opacity": "0.45" if self._model.stale else "1"}
 
     def element(self, _=None):
         """The figure as it is now."""

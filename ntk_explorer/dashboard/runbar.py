@@ -94,7 +94,7 @@ class ProgressBar(pn.viewable.Viewer):
         self._retry.visible = model.status in ("failed", "cancelled")
         self._bar.value = 100 * model.step / total
         self._text.object = safe_text(self._sentence(total))
-        self._text.styles = {"color": RED} if model.status == "failed" else {}
+        self._text.styles = {"color": RED if model.status == "failed" else "inherit"}
 
     def _sentence(self, total: int) -> str:
         model = self._model

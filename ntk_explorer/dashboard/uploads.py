@@ -31,7 +31,7 @@ class Upload(pn.viewable.Viewer):
             max_total_file_size=LARGEST,
             multiple=False,
             sizing_mode="stretch_width",
-            height=76,
+            height=104,
         )
         self._message = pn.pane.HTML(
             f"Arrays <code>x</code> [N, …] and <code>y</code> [N], no pickles, at most {LARGEST}.",
