@@ -11,7 +11,7 @@ from functools import lru_cache
 from pydantic import ValidationError
 
 from ntk_explorer.architectures._base import ArchitectureConfig, Network
-from ntk_explorer.errors import explain_validation
+from ntk_explorer.errors import UnknownName, explain_validation
 from ntk_explorer.registry import Registry
 
 ARCHITECTURES = Registry("architecture", __name__)
@@ -33,8 +33,12 @@ def configure(architecture: str, **options) -> ArchitectureConfig:
         UnknownName: no such architecture.
         InvalidInput: an option is unknown or out of bounds.
     """
+    config = ARCHITECTURES[architecture].config
+    for name in options:
+        if name not in config.model_fields:
+            raise UnknownName(f"option of {architecture}", name, set(config.model_fields) - {"architecture"})
     try:
-        return ARCHITECTURES[architecture].config(architecture=architecture, **options)
+        return config(architecture=architecture, **options)
     except ValidationError as error:
         raise explain_validation(error) from None
 

@@ -54,7 +54,7 @@ def test_the_default_mlp_is_the_set_up_of_the_measured_slopes():
         ("mlp", {"outputs": -1}, "outputs: .*got -1"),
         ("mlp", {"weight_variance": 0}, "weight_variance: .*greater than 0, got 0"),
         ("mlp", {"weight_variance": float("nan")}, "weight_variance: .*got nan"),
-        ("mlp", {"blocks": (1,)}, "blocks: .*got"),
+        ("mlp", {"blocks": (1,)}, "Unknown option of mlp 'blocks'"),
         ("mlp", {"bias": True, "parameterization": "ntk"}, "bias_variance = 0 .* Set bias_variance"),
         ("cnn", {"inputs": (64,)}, r"needs examples of shape \(height, width, channels\), got \(64,\).*or an MLP"),
         ("cnn", {"kernel_size": 0}, "kernel_size: .*got 0"),
@@ -68,6 +68,11 @@ def test_the_default_mlp_is_the_set_up_of_the_measured_slopes():
 def test_bad_options_are_named_with_value_and_bound(name, options, message):
     with pytest.raises(InvalidInput, match=message):
         build(name, **options)
+
+
+def test_an_unknown_option_offers_the_nearest():
+    with pytest.raises(UnknownName, match=r"Unknown option of mlp 'depht'. Did you mean 'depth'\?"):
+        configure("mlp", depht=3)
 
 
 def test_an_unknown_architecture_is_answered_with_the_nearest():
