@@ -137,6 +137,9 @@ def _with_slope(label: str, widths: np.ndarray, values: np.ndarray) -> str:
 
 
 def _omitted(values: np.ndarray) -> str:
+    seen = values[np.isfinite(values)]
+    if seen.size and not seen.any():
+        return " is 0 everywhere: each of these kernels is the eNTK"
     infinite, below = int(np.isinf(values).sum()), int((values <= 0).sum())
     notes = [f"{infinite} infinite"] * (infinite > 0) + [f"{below} not positive"] * (below > 0)
     return f" ({' and '.join(notes)} not drawn)" if notes else ""

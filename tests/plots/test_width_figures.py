@@ -104,6 +104,13 @@ def test_singular_kernels_are_counted_and_not_drawn(finished):
     assert np.isfinite(options(figure)["ylim"]).all()
 
 
+def test_no_error_at_all_as_with_one_output_is_said_in_words():
+    ds = sweep(widths=(16, 64), seeds=2)
+    ds["relative_frobenius"][:] = 0.0
+    ds["relative_frobenius"].loc[{"seed": 1}] = np.nan  # still to come
+    assert "0 everywhere: each of these kernels is the eNTK" in options(convergence(ds))["title"]
+
+
 def test_errors_of_zero_are_counted_and_not_drawn():
     ds = sweep(c=4, widths=(16, 64), seeds=2)
     ds["relative_frobenius"].loc[{"compared": "trntk"}] = 0.0
