@@ -16,7 +16,7 @@ from ntk_explorer.comparison import MEASURES
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.spectra import SUMMARIES
 from ntk_explorer.spectra.summaries import summarise
-from ntk_explorer.sweeps.plan import SweepPlan
+from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
 
 # Matrices are kept for as many seeds as fit here, and always for the first.
 MATRIX_BUDGET = 64_000_000
@@ -109,7 +109,8 @@ class _Table:
 
     def _attrs(self) -> dict[str, str]:
         return {
-            "plan": self.plan.model_dump_json(),
+            # Shapes and the width of one network are no part of a sweep over widths.
+            "plan": self.plan.model_dump_json(exclude={"network": set(DERIVED)}),
             "versions": json.dumps({name: version(name) for name in PACKAGES}),
             "class_names": json.dumps([str(name) for name in self.cells[0].examples["class_names"]]),
             "device": ", ".join(sorted({str(cell.arrays["device"]) for cell in self.cells})),

@@ -18,7 +18,7 @@ from ntk_explorer.sweeps import run
 from ntk_explorer.sweeps.assembly import assemble, matrix_bytes, matrix_seeds
 from ntk_explorer.sweeps.cells import cell_keys, compute_cell
 from ntk_explorer.sweeps.files import load_sweep, write_sweep
-from ntk_explorer.sweeps.plan import plan_sweep
+from ntk_explorer.sweeps.plan import SweepPlan, plan_sweep
 from ntk_explorer.sweeps.run import block, iterate_cells, run_sweep, sweep_events
 
 SMALL = {"name": "digits", "n": 12, "classes": 4}
@@ -75,7 +75,8 @@ def test_schema(plan, sweep):
     for name in ("relative_frobenius", "largest_eigenvalue_error"):
         assert sweep[name].dims == ("compared", "width", "seed")
     assert (sweep["seconds"] > 0).all()
-    assert sweep.attrs["plan"] == plan.model_dump_json()
+    assert SweepPlan.model_validate_json(sweep.attrs["plan"]) == plan
+    assert "outputs" not in sweep.attrs["plan"]
     assert set(sweep.attrs) == {"plan", "versions", "class_names", "device", "dtype", "created"}
 
 
