@@ -58,8 +58,10 @@ def widget_for(name: str, field: FieldInfo, choices: dict[str, str] | None = Non
         return pmui.Checkbox(value=default, **(common | {"margin": (10, 4)}))
     if kind in (int, float) and not optional:
         low, high = _bounds(field)
-        number = pmui.IntInput if kind is int else pmui.FloatInput
-        return number(value=default, start=low, end=high, step=_step(kind, default), **common)
+        limits = {"start": low, "end": high, "step": _step(kind, default)}
+        if kind is int:
+            return pmui.IntInput(value=default, format="0", **limits, **common)
+        return pmui.FloatInput(value=default, **limits, **common)
     # A number input cannot be empty, so a number that may be left out is text.
     return pmui.TextInput(value="" if default is None else str(default), placeholder="all", **common)
 

@@ -62,7 +62,15 @@ def preset_menu() -> pmui.MenuButton:
 def seed_controls(model: ExplorerModel) -> tuple[pmui.IntInput, pmui.Button]:
     """The seed of all initialisations, and a button that draws another."""
     seed = pmui.IntInput(
-        label="seed", value=model.state.plan.seed, start=0, end=LAST_SEED, size="small", width=110, sx=WHITE, margin=2
+        label="seed",
+        value=model.state.plan.seed,
+        start=0,
+        end=LAST_SEED,
+        format="0",
+        size="small",
+        width=128,
+        sx=WHITE,
+        margin=2,
     )
     fresh = pmui.Button(label="New seed", icon="casino", variant="text", sx=WHITE, margin=2)
     fresh.param.watch(lambda _: seed.param.update(value=secrets.randbelow(10_000)), "clicks")

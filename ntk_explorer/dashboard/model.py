@@ -181,12 +181,18 @@ class ExplorerModel(param.Parameterized):
     def ask_estimate(self, plan: SweepPlan) -> None:
         """Fetch what a sweep would cost; a refusal becomes text."""
         self.param.update(estimate=None, refusal="")
+        path = plan.data.path
+
+        def told(estimate: dict | None, problem: str) -> None:
+            # Who uploaded a file does not know where it is kept.
+            self.param.update(estimate=estimate, refusal=problem.replace(path, "the file") if path else problem)
+
         self._ask(
             "estimate",
             ESTIMATE,
             {"plan_json": plan.model_dump_json()},
-            lambda estimate: self.param.update(estimate=estimate, refusal=estimate.get("refusal", "")),
-            lambda problem: self.param.update(estimate=None, refusal=problem),
+            lambda estimate: told(estimate, estimate.get("refusal", "")),
+            lambda problem: told(None, problem),
         )
 
     def _complain(self, problem: str) -> None:

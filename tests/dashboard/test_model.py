@@ -155,3 +155,11 @@ def test_what_is_shown_always_belongs_to_the_result(model):
     wait(lambda: model.status == "done")
     assert len(seen) >= 3
     assert all(seen)
+
+
+def test_a_refusal_does_not_name_the_place_of_an_upload(model, tmp_path):
+    file = tmp_path / "kept-here.npz"
+    np.savez(file, x=np.ones((20, 3)), y=np.zeros(20, dtype=int))
+    model.ask_estimate(plan_sweep({"name": "npz", "n": 10, "path": str(file)}))
+    wait(lambda: model.refusal)
+    assert model.refusal.startswith("y in the file has 1 class")
