@@ -18,7 +18,8 @@ table.summary td { font-variant-numeric: tabular-nums; }
 
 
 # Rows, not FlexBox: that one builds its children late, and a figure that is measured before it exists is an error.
-WRAP = {"flex-wrap": "wrap", "align-items": "center", "gap": "12px"}
+# Panel bounds a row by the height of the window, and what wrapped beyond that would lie under the row below.
+WRAP = {"flex-wrap": "wrap", "align-items": "center", "gap": "12px", "max-height": "none"}
 
 
 def bar(*items) -> pn.Row:

@@ -82,6 +82,8 @@ def test_a_click_on_a_cell_shows_the_block(open_page):
     page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.4 * box["height"])
     expect(page).to_have_url(re.compile(r"i=\d+&j=\d+"))
     expect(page.locator(".bk-Figure")).to_have_count(7)
+    kernels, chosen = page.locator(".bk-Figure").nth(2).bounding_box(), page.locator(".bk-Figure").nth(3).bounding_box()
+    assert kernels["y"] + kernels["height"] <= chosen["y"]  # the rows do not lie over one another
     expect(page.get_by_text("single logit:").first).to_be_visible()
 
 
