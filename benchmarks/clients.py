@@ -20,6 +20,9 @@ class Visitor:
     def __init__(self, socket, models: dict[str, dict]):
         self.socket, self.models = socket, models
         self._numbers = itertools.count(1)
+        # Read by a task of its own: who stops waiting for a message must not leave half of one behind.
+        self._inbox: asyncio.Queue[dict | Exception] = asyncio.Queue()
+        self._reader = asyncio.create_task(self._read())
 
     @classmethod
     async def open(cls, url: str) -> Visitor:
@@ -94,6 +97,19 @@ class Visitor:
                 return message
 
     async def _message(self) -> dict:
+        message = await self._inbox.get()
+        if isinstance(message, Exception):
+            raise message
+        return message
+
+    async def _read(self) -> None:
+        try:
+            while True:
+                self._inbox.put_nowait(await self._next())
+        except ConnectionError as closed:
+            self._inbox.put_nowait(closed)
+
+    async def _next(self) -> dict:
         header, metadata, content = [await self._part() for _ in range(3)]
         buffers = [await self._part() for _ in range(2 * json.loads(header).get("num_buffers", 0))]
         size = sum(map(len, (header, metadata, content, *buffers)))
