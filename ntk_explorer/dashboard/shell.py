@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import panel as pn
 import panel_material_ui as pmui
+from panel.util import edit_readonly
 
 from ntk_explorer.dashboard.controls import Controls
 from ntk_explorer.dashboard.header import address_bar, header
@@ -73,6 +74,10 @@ class Shell:
             stylesheets=[HIDE_SECOND_TOGGLE],
             favicon=FAVICON,
         )
+        # The page shows no busy indicator; left linked to Panel's, each event of a session would walk over all of the
+        # page's models twice, which is most of what a scrub costs the server.
+        with edit_readonly(self.page):
+            self.page.busy = False
         explain.on_click(lambda _: self._toggle_explain())
         self.page.param.watch(lambda event: model.look(explain=event.new), "contextbar_open")
         self.page.param.watch(lambda event: model.param.update(dark=event.new), "dark_theme")
