@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import panel as pn
 import panel_material_ui as pmui
-from panel.util import edit_readonly
+from panel.util.parameters import edit_readonly
 
 from ntk_explorer.dashboard.controls import Controls
 from ntk_explorer.dashboard.header import address_bar, header
