@@ -79,7 +79,7 @@ def _texts():
 
 def test_no_machine_or_package_index_is_named():
     private = re.compile(
-        r"(?<![\w.])/(?:home|Users|root|work|tmp|opt)/\w|(?:index|find-links|pypi)\S*https?://|\w\.internal\b|@ file:"
+        r"(?<![\w.])/(?:home|Users|root|work|tmp|opt)/\w|(?:index|find.links|pypi)\S*https?://|\w\.internal\b|@ file:"
     )
     found = [
         f"{name}: {match[0]}"
