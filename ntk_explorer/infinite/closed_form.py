@@ -1,21 +1,18 @@
-"""Fully connected networks at infinite width, in closed form: no sampling, no neural-tangents.
+"""Plain networks at infinite width, in closed form: no sampling, no neural-tangents.
 
-A wide layer's preactivations are Gaussian, so that one pair of examples is described by three numbers, the
-covariance and the two variances. A nonlinearity maps them by two expectations, E[φ(u) φ(v)] and
-E[φ'(u) φ'(v)] (its dual), and these have closed forms for piecewise linear functions and for erf.
+Preactivations of a wide layer are Gaussian, so that a pair of examples is described by its covariance and two
+variances: three numbers in a fully connected network; in a convolutional one as many for each pair of
+positions, or for each position alone where the readout never mixes positions.
 """
 
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any, NamedTuple
 
+from ntk_explorer.architectures.cnn import CNNConfig
 from ntk_explorer.architectures.mlp import MLPConfig
-
-# Angles whose cosine differs from ±1 by less than this many roundings are 0 or π: the cosine does not tell more,
-# and the derivative's dual would turn the rounding into its square root.
-SAME = 64
+from ntk_explorer.infinite.duals import DUALS
 
 
 class Limits(NamedTuple):
@@ -25,111 +22,143 @@ class Limits(NamedTuple):
     ntk: Any
 
 
-def dual_of_piecewise_linear(covariance, variance1, variance2, *, slope: float):
-    """Dual of φ(u) = max(u, 0) + slope · min(u, 0), the sum of an odd and an even part, aligned below.
+def closed_form(config: MLPConfig | CNNConfig, x1, x2) -> Limits:
+    """Covariance of the outputs and tangent kernel of an infinitely wide network.
 
-        E[φφ]   = odd² k + even² (2/π) √(k₁ k₂) (sin θ + (π/2 − θ) cos θ),     cos θ = k / √(k₁ k₂)
-        E[φ'φ'] = odd² + even² (1 − 2θ/π),                                     odd, even = (1 ± slope) / 2
+    With A_l = E[φ(u) φ(v)] and Ȧ_l = E[φ'(u) φ'(v)] under the covariance K_l, A_0 = x·x' / channels, Θ_0 = 0, and
+    M the mean over a convolution's window (over all positions in the readout, nothing in a dense layer),
 
-    Args:
-        covariance: k [n, m] between the preactivations of two sets of examples.
-        variance1: k₁ [n, 1].
-        variance2: k₂ [1, m].
-        slope: 0 is relu, 1 the identity.
-
-    Returns:
-        The two expectations [n, m].
-
-    Source: Cho and Saul (2009), arc-cosine kernels of order 1 and 0.
-    """
-    xp = covariance.__array_namespace__()
-    odd, even = (1 + slope) / 2, (1 - slope) / 2
-    scale = xp.sqrt(variance1 * variance2)
-    cosine = xp.clip(covariance / xp.where(scale > 0, scale, 1.0), -1.0, 1.0)
-    certain = xp.abs(cosine) > 1 - SAME * xp.finfo(cosine.dtype).eps
-    cosine = xp.where(certain, xp.sign(cosine), cosine)
-    angle = xp.acos(cosine)
-    even_product = scale * (xp.sin(angle) + (math.pi / 2 - angle) * cosine)
-    values = odd**2 * covariance + even**2 * (2 / math.pi) * even_product
-    return values, odd**2 + even**2 * (1 - 2 * angle / math.pi)
-
-
-def dual_of_erf(covariance, variance1, variance2):
-    """Dual of the error function; arguments as for :func:`dual_of_piecewise_linear`.
-
-        E[φφ] = (2/π) asin(2k / √((1 + 2k₁)(1 + 2k₂))),   E[φ'φ'] = (4/π) / √((1 + 2k₁)(1 + 2k₂) − 4k²)
-
-    Source: Williams (1997), Computing with Infinite Networks.
-    """
-    xp = covariance.__array_namespace__()
-    product = (1 + 2 * variance1) * (1 + 2 * variance2)
-    values = (2 / math.pi) * xp.asin(2 * covariance / xp.sqrt(product))
-    return values, (4 / math.pi) / xp.sqrt(product - 4 * covariance**2)
-
-
-DUALS = {
-    "relu": partial(dual_of_piecewise_linear, slope=0.0),
-    "leaky_relu": partial(dual_of_piecewise_linear, slope=0.01),
-    "identity": partial(dual_of_piecewise_linear, slope=1.0),
-    "erf": dual_of_erf,
-}
-
-
-def has_closed_form(config: Any) -> bool:
-    """Whether :func:`closed_form` covers this configuration."""
-    return isinstance(config, MLPConfig) and config.activation in DUALS
-
-
-def closed_form(config: MLPConfig, x1, x2) -> Limits:
-    """Covariance of the outputs and tangent kernel of an infinitely wide fully connected network.
-
-    With A_l = E[φ(u) φ(v)] and Ȧ_l = E[φ'(u) φ'(v)] under the covariance K_l, A_0 = x·x' / p and Θ_0 = 0,
-
-        K_{l+1} = v A_l + σ_b²,   Θ_{l+1} = s_l A_l + t + v Ȧ_l Θ_l
+        K_{l+1} = v M[A_l] + σ_b²,   Θ_{l+1} = s_l M[A_l] + t + v M[Ȧ_l Θ_l]
 
     where s_l = v, t = σ_b² in the NTK parameterisation, and s_l the fan-in, t = 1 (with biases) in the
     standard one, whose weights carry gradients √(fan-in / v) times as large.
 
     Args:
-        config: one that :func:`has_closed_form`.
-        x1: examples [n, p]; numpy or jax.
-        x2: examples [m, p] of the same kind.
+        config: an MLP or CNN whose activation is one of ``DUALS``.
+        x1: examples [n, *inputs]; numpy or jax.
+        x2: examples [m, *inputs] of the same kind.
 
     Returns:
         :class:`Limits` in the arrays' own dtype.
 
-    Source: Jacot, Gabriel and Hongler (2018); Lee et al. (2019); Sohl-Dickstein et al. (2020) for the
-    standard parameterisation.
+    Source: Jacot, Gabriel and Hongler (2018); Lee et al. (2019); Arora et al. (2019) for convolutions;
+    Sohl-Dickstein et al. (2020) for the standard parameterisation.
     """
-    dual = DUALS[config.activation]
-    variance1, variance2 = _squares(x1)[:, None], _squares(x2)[None, :]
-    covariance = ntk = None
-    product, fan_in = x1 @ x2.T / x1.shape[1], x1.shape[1]
-    for layer in range(config.depth):
-        if layer > 0:
-            product, slopes = dual(covariance, variance1, variance2)
-            variance1, variance2 = (dual(v, v, v)[0] for v in (variance1, variance2))
-            ntk, fan_in = slopes * ntk, config.width
-        last = layer == config.depth - 1
-        weight = config.readout_variance if last else config.weight_variance
-        share = _share(config, product, weight, fan_in)
-        ntk = share if ntk is None else share + weight * ntk
-        covariance, variance1, variance2 = (
-            weight * k + _bias_variance(config) for k in (product, variance1, variance2)
-        )
-    return Limits(covariance, ntk)
+    layout, dual = _layout(config), DUALS[config.activation]
+    product = layout.product(x1, x2)
+    squares = [layout.squares(x1), layout.squares(x2)]
+    ntk, fan_in = 0 * product, layout.window_size * config.inputs[-1]
+    for _ in range(layout.hidden):
+        covariance, ntk = _affine(config, layout.window(product), layout.window(ntk), config.weight_variance, fan_in)
+        variances = [_affine(config, layout.each(square), 0, config.weight_variance, 0)[0] for square in squares]
+        product, slopes = dual(covariance, layout.first(variances[0]), layout.second(variances[1]))
+        ntk, fan_in = slopes * ntk, layout.window_size * config.width
+        squares = [dual(variance, variance, variance)[0] for variance in variances]
+    fan_in = layout.readout_positions * config.width
+    return Limits(*_affine(config, layout.mean(product), layout.mean(ntk), config.readout_variance, fan_in))
 
 
-def _squares(x):
-    return (x * x).sum(axis=1) / x.shape[1]
+def _affine(config: Any, product, ntk, variance: float, fan_in: int):
+    """The covariance after a layer's weights and biases, and the tangent kernel with their own part of it."""
+    bias_variance = config.bias_variance if config.bias else 0.0
+    covariance = variance * product + bias_variance
+    own = covariance if config.parameterization == "ntk" else fan_in * product + float(config.bias)
+    return covariance, own + variance * ntk
 
 
-def _bias_variance(config: MLPConfig) -> float:
-    return config.bias_variance if config.bias else 0.0
+def _layout(config: Any) -> Any:
+    if isinstance(config, MLPConfig):
+        return _Vectors(config)
+    return _PositionPairs(config) if config.pooling == "gap" else _Positions(config)
 
 
-def _share(config: MLPConfig, product, weight: float, fan_in: int):
-    """What one layer's own weights and biases add to the tangent kernel."""
-    if config.parameterization == "ntk":
-        return weight * product + _bias_variance(config)
-    return fan_in * product + float(config.bias)
+class _Vectors:
+    """Numbers [n, m] of fully connected networks; examples of any shape are flattened."""
+
+    window_size = readout_positions = 1
+
+    def __init__(self, config: Any):
+        self.hidden = config.depth - 1
+
+    def product(self, x1, x2):
+        x1, x2 = x1.reshape(len(x1), -1), x2.reshape(len(x2), -1)
+        return x1 @ x2.T / x1.shape[1]
+
+    def squares(self, x):
+        return (x * x).reshape(len(x), -1).mean(axis=1)
+
+    def first(self, variance):
+        return variance[:, None]
+
+    def second(self, variance):
+        return variance[None, :]
+
+    def each(self, square):
+        return square
+
+    window = mean = each
+
+
+class _Positions:
+    """Numbers [n, m, height, width] of convolutional networks whose positions never meet."""
+
+    def __init__(self, config: Any):
+        self.hidden, self.size = config.depth, config.kernel_size
+        self.window_size = config.kernel_size**2
+        self.readout_positions = math.prod(config.inputs[:2])
+
+    def product(self, x1, x2):
+        return x1.__array_namespace__().einsum("ahwc,bhwc->abhw", x1, x2) / x1.shape[-1]
+
+    def squares(self, x):
+        return (x * x).mean(axis=-1)
+
+    def first(self, variance):
+        return variance[:, None]
+
+    def second(self, variance):
+        return variance[None, :]
+
+    def each(self, square):
+        return _slide(_slide(square, self.size, -2), self.size, -1)
+
+    window = each
+
+    def mean(self, array):
+        return array.mean(axis=(-2, -1))
+
+
+class _PositionPairs(_Positions):
+    """Numbers [n, m, height, height', width, width'], for a readout that takes the mean over positions."""
+
+    def __init__(self, config: Any):
+        super().__init__(config)
+        self.readout_positions = 1
+
+    def product(self, x1, x2):
+        return x1.__array_namespace__().einsum("ahwc,buvc->abhuwv", x1, x2) / x1.shape[-1]
+
+    def first(self, variance):
+        return variance[:, None, :, None, :, None]
+
+    def second(self, variance):
+        return variance[None, :, None, :, None, :]
+
+    def window(self, array):
+        return _slide(_slide(array, self.size, -4, -3), self.size, -2, -1)
+
+    def mean(self, array):
+        return array.mean(axis=(-4, -3, -2, -1))
+
+
+def _slide(array, size: int, *axes: int):
+    """Mean over ``size`` steps along all axes at once, with zeros outside, as in a padded convolution."""
+    axes = tuple(axis % array.ndim for axis in axes)
+    length, before = array.shape[axes[0]], (size - 1) // 2
+    margins = [(before, size - 1 - before) if axis in axes else (0, 0) for axis in range(array.ndim)]
+    padded = array.__array_namespace__().pad(array, margins)
+
+    def step(k):
+        return padded[tuple(slice(k, k + length) if axis in axes else slice(None) for axis in range(array.ndim))]
+
+    return sum(step(k) for k in range(1, size)) / size + step(0) / size

@@ -9,8 +9,7 @@ from ntk_explorer.architectures import ArchitectureConfig
 from ntk_explorer.architectures.cnn import CNNConfig
 from ntk_explorer.architectures.mlp import MLPConfig
 from ntk_explorer.errors import InvalidInput
-
-ACTIVATIONS = ("relu", "leaky_relu", "erf", "gelu", "identity")
+from ntk_explorer.infinite.duals import DUALS
 
 
 def missing_twin(config: ArchitectureConfig) -> str | None:
@@ -24,8 +23,8 @@ def missing_twin(config: ArchitectureConfig) -> str | None:
         )
     if not isinstance(config, MLPConfig | CNNConfig):
         return f"no twin of {config.architecture!r} at infinite width has been written"
-    if config.activation not in ACTIVATIONS:
-        known = ", ".join(ACTIVATIONS)
+    if config.activation not in DUALS:
+        known = ", ".join(DUALS)
         return f"{config.activation} has no closed form at infinite width (these have: {known})"
     return None
 
