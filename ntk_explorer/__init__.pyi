@@ -23,6 +23,11 @@ from .kernels.estimate import Estimate as Estimate
 from .kernels.estimate import estimate as estimate
 from .kernels.estimate import explain as explain
 from .kernels.gram import gram as gram
+from .kernels.operator import KernelOperator as KernelOperator
+from .kernels.operator import kernel_operator as kernel_operator
+from .linalg.estimates import frobenius_norm as frobenius_norm
+from .linalg.estimates import trace as trace
+from .linalg.top import top_eigenvalues as top_eigenvalues
 from .spectra import SUMMARIES as SUMMARIES
 from .spectra.summaries import spectrum as spectrum
 from .sweeps.files import load_sweep as load_sweep

@@ -43,6 +43,10 @@ class TooLarge(NTKExplorerError, MemoryError):
     """An estimate beyond the memory at hand; raised before any work starts."""
 
 
+class NotConverged(NTKExplorerError, ArithmeticError):
+    """An iteration that ended before its result was as accurate as it has to be."""
+
+
 class Cancelled(NTKExplorerError):
     """The user stopped the work; what was finished by then is kept."""
 
