@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ntk_explorer.architectures import ARCHITECTURES, build
 
 # What makes an instance of a registered architecture small enough for a dense Jacobian; a plug-in needs no line here.
-_SMALL = {"cnn": {"depth": 2}, "resnet": {"blocks": (1, 1)}}
+_SMALL = {"cnn": {"depth": 2}, "resnet": {"blocks": (1, 1)}, "resnet18": {"blocks": (1, 1)}}
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,11 +11,11 @@ from ntk_explorer.architectures._base import ImageConfig, Network
 
 
 class ResNetConfig(ImageConfig, frozen=True):
-    """Options of a residual network; ``width=64, blocks=(2, 2, 2, 2)`` is ResNet-18."""
+    """Options of a residual network."""
 
     default_widths: ClassVar[tuple[int, ...]] = (2, 4, 8, 16, 32)
 
-    architecture: Literal["resnet"] = "resnet"
+    architecture: Literal["resnet", "resnet18"] = "resnet"
     width: int = Field(8, ge=1, le=1024, description="channels of the first stage; each later stage has twice as many")
     blocks: tuple[PositiveInt, ...] = Field(
         (2, 2, 2, 2),
@@ -30,6 +30,22 @@ class ResNetConfig(ImageConfig, frozen=True):
     )
 
 
+class ResNet18Config(ResNetConfig, frozen=True):
+    """ResNet-18 for images of 32 × 32 pixels; ``width=16`` is the one with a quarter of the channels."""
+
+    architecture: Literal["resnet18"] = "resnet18"
+    inputs: tuple[PositiveInt, ...] = Field((32, 32, 3), description="shape of one example: height, width, channels")
+    width: int = Field(64, ge=1, le=1024, description="channels of the first stage; each later stage has twice as many")
+
+
+@ARCHITECTURES.register(
+    "resnet18",
+    label="ResNet-18",
+    config=ResNet18Config,
+    equation=r"h \leftarrow \phi\big(S h + N(W_2 * \phi(N(W_1 * h)))\big)",
+    reference="He et al. (2016), Table 1, with the stem for small images; layer normalisation in place of batch's",
+    cost="11.2 million parameters and 1.1 GFLOP per forward pass of a 32×32 image at width 64",
+)
 @ARCHITECTURES.register(
     "resnet",
     label="ResNet",

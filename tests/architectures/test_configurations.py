@@ -76,8 +76,8 @@ def test_an_unknown_option_offers_the_nearest():
 
 
 def test_an_unknown_architecture_is_answered_with_the_nearest():
-    with pytest.raises(UnknownName, match=r"Unknown architecture 'resnet18'. Did you mean 'resnet'\?"):
-        build("resnet18")
+    with pytest.raises(UnknownName, match=r"Unknown architecture 'resnets'. Did you mean 'resnet'\?"):
+        build("resnets")
 
 
 def test_changing_a_configuration_checks_it_again():

@@ -25,6 +25,7 @@ CASES = {
     "resnet": ("resnet", {"blocks": (1, 1)}),
     "resnet-group": ("resnet", {"normalization": "group", "blocks": (1,), "width": 32, **BIASED}),
     "resnet-plain": ("resnet", {"normalization": "none", "blocks": (2,)}),
+    "resnet18": ("resnet18", {"blocks": (1, 1)}),
 }
 
 
@@ -217,7 +218,8 @@ def test_a_resnet_is_the_same_one_built_from_flax_layers(normalization):
 
 def test_the_layout_of_resnet_18_has_its_number_of_parameters():
     """11 173 962 for ten classes and a 3×3 stem (He et al. 2016), without the readout's bias and the 4800 shifts."""
-    network = build("resnet", inputs=(32, 32, 3), outputs=10, width=64)
+    network = build("resnet18")
+    assert (network.config.inputs, network.config.outputs) == ((32, 32, 3), 10)
     shapes = jax.eval_shape(network.init, jax.random.key(0))
     assert sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes)) == 11_173_962 - 10 - 4800
 
