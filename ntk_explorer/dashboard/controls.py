@@ -29,7 +29,7 @@ class Controls(pn.viewable.Viewer):
         super().__init__(**params)
         self._hide, self._preset, self._busy = hide, plan, False
         self.upload = Upload()
-        self._data = FieldGroup(DataConfig, leave_out=("path",), choices={"name": _labels(DATASETS)})
+        self._data = FieldGroup(DataConfig, leave_out=("path", "shape"), choices={"name": _labels(DATASETS)})
         self._architecture = pmui.Select(
             label="architecture", options=_labels(ARCHITECTURES), value=plan.network.architecture, **COMPACT
         )

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PositiveInt
 
 
 class DataConfig(BaseModel, frozen=True, extra="forbid"):
@@ -18,6 +18,9 @@ class DataConfig(BaseModel, frozen=True, extra="forbid"):
     classes: int | None = Field(None, ge=2, le=1000, description="use only the first classes (None: all)")
     seed: int = Field(0, ge=0, lt=2**32, description="seed of the subset, or of a toy's draw")
     path: str | None = Field(None, description="file, for data sets that are read from one")
+    shape: tuple[PositiveInt, ...] | None = Field(
+        None, min_length=1, max_length=3, description="shape of one example, for data sets that can be drawn in any"
+    )
 
 
 @dataclass(frozen=True, eq=False)

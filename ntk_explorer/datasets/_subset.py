@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from pydantic import ValidationError
 
@@ -10,12 +12,18 @@ from ntk_explorer.errors import InvalidInput, explain_validation
 from ntk_explorer.registry import Registry
 
 # Loaders are functions `(config: DataConfig) -> RawData`. Tags: "classification" or "regression"; "image" when
-# examples have height, width and channels; "file" when `path` is read.
+# examples have height, width and channels; "file" when `path` is read; "any-shape" when `shape` is.
 DATASETS = Registry("data set", "ntk_explorer.datasets")
 
 
 def load_dataset(
-    name: str, *, n: int | None = None, classes: int | None = None, seed: int = 0, path: str | None = None
+    name: str,
+    *,
+    n: int | None = None,
+    classes: int | None = None,
+    seed: int = 0,
+    path: str | None = None,
+    shape: tuple[int, ...] | None = None,
 ) -> LabelledData:
     """Draw a seeded subset of a data set, balanced over its classes, with standardised inputs.
 
@@ -27,6 +35,7 @@ def load_dataset(
         classes: use only this many classes, the first in order of their labels; None means all.
         seed: seed of the subset, or of a toy's draw.
         path: the file, for data sets that are read from one.
+        shape: shape of one example, for data sets that can be drawn in any (sphere).
 
     Returns:
         A :class:`LabelledData` with ``x`` [n, *shape] float64, labels ``y`` [n] and one-hot ``targets`` [n, c].
@@ -41,7 +50,8 @@ def load_dataset(
         (8, 8, 1)
     """
     try:
-        config = DataConfig(name=name, classes=classes, seed=seed, path=path, **({} if n is None else {"n": n}))
+        chosen: dict[str, Any] = {"name": name, "classes": classes, "seed": seed, "path": path, "shape": shape}
+        config = DataConfig(**chosen, **({} if n is None else {"n": n}))
     except ValidationError as error:
         raise explain_validation(error) from None
     return _load(config, whole=n is None)
@@ -57,6 +67,9 @@ def _load(config: DataConfig, *, whole: bool) -> LabelledData:
     entry = DATASETS[config.name]
     if config.path is not None and "file" not in entry.tags:
         raise InvalidInput(f"{config.name!r} is not read from a file, got path={config.path!r}", "Leave path out.")
+    if config.shape is not None and "any-shape" not in entry.tags:
+        problem = f"Examples of {config.name!r} have a shape of their own, got shape={config.shape}"
+        raise InvalidInput(problem, "Leave shape out.")
     raw = entry(config)
     rows = _choose(raw, config, whole=whole)
     x = _standardised(raw, rows)

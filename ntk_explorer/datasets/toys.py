@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 
 from ntk_explorer.datasets._base import DataConfig, RawData
@@ -35,22 +38,25 @@ def rings(config: DataConfig) -> RawData:
 @DATASETS.register(
     "sphere",
     label="Gaussian sphere, linear labels",
-    tags={"classification"},
-    equation=r"x = \sqrt{32}\,\frac{g}{\lVert g\rVert},\quad y = \arg\max_k (A x)_k",
+    tags={"classification", "any-shape"},
+    equation=r"x = \sqrt{d}\,\frac{g}{\lVert g\rVert},\quad y = \arg\max_k (A x)_k",
     reference="the set-up of the slopes measured against width",
-    cost="any n, 32 features",
+    cost="any n; 32 features, or examples of any shape",
 )
 def sphere(config: DataConfig) -> RawData:
-    """Gaussian inputs in 32 dimensions rescaled to equal norm √32, labelled by a random linear map.
+    """Gaussian inputs in d = 32 dimensions rescaled to equal norm √d, labelled by a random linear map.
 
-    Labels are those of the linear map, hence not balanced over classes.
+    Labels are those of the linear map, hence not balanced over classes. With ``shape``, d is its number of
+    features, for instance those of an image.
     """
-    classes = config.classes or 10
+    classes, shape = config.classes or 10, config.shape or (SPHERE_DIMENSION,)
+    dimension = math.prod(shape)
     rng = np.random.default_rng(config.seed)
-    linear_map = rng.standard_normal((SPHERE_DIMENSION, classes))
-    x = rng.standard_normal((config.n, SPHERE_DIMENSION))
-    x *= np.sqrt(SPHERE_DIMENSION) / np.linalg.norm(x, axis=1, keepdims=True)
-    return _drawn(x, np.argmax(x @ linear_map, axis=1), classes)
+    linear_map = rng.standard_normal((dimension, classes))
+    x = rng.standard_normal((config.n, dimension))
+    x *= np.sqrt(dimension) / np.linalg.norm(x, axis=1, keepdims=True)
+    drawn = _drawn(x, np.argmax(x @ linear_map, axis=1), classes)
+    return replace(drawn, x=x.reshape(-1, *shape), image=len(shape) == 3)
 
 
 @DATASETS.register(

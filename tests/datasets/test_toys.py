@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ntk_explorer.datasets import load_dataset
+from ntk_explorer.errors import InvalidInput
 
 
 @pytest.mark.parametrize("classes", [None, 3])
@@ -15,6 +16,14 @@ def test_the_sphere_is_the_set_up_of_the_measured_slopes(classes):
     # Directions of a rotation-invariant draw: every coordinate has mean 0 and variance 1.
     np.testing.assert_allclose(data.x.mean(axis=0), 0, atol=0.25)
     np.testing.assert_allclose(data.x.var(axis=0), 1, atol=0.35)
+
+
+def test_the_sphere_can_be_drawn_in_the_shape_of_images():
+    data = load_dataset("sphere", n=50, shape=(4, 4, 3))
+    assert data.x.shape == data.images.shape == (50, 4, 4, 3)
+    np.testing.assert_allclose(np.linalg.norm(data.x.reshape(50, -1), axis=1), np.sqrt(48))
+    with pytest.raises(InvalidInput, match=r"Examples of 'rings' have a shape of their own, got shape=\(3,\)"):
+        load_dataset("rings", shape=(3,))
 
 
 def test_labels_of_the_sphere_are_those_of_a_linear_map():
