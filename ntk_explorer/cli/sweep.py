@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ntk_explorer.errors import InvalidInput
+from ntk_explorer.cli._options import given, network_options
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,22 +47,18 @@ def sweep(
 
     if out is not None:
         check_output(out)
-    network = _network(arch, option or [], depth=depth, activation=activation, parameterization=parameterization)
+    network = network_options(arch, option or [], depth=depth, activation=activation, parameterization=parameterization)
     plan = _plan(
         config,
-        data=_given(name=dataset, path=path, n=n, classes=classes, seed=data_seed),
+        data=given(name=dataset, path=path, n=n, classes=classes, seed=data_seed),
         network=network,
-        sweep=_given(widths=_numbers(widths), seeds=seeds, seed=seed, kernels=_items(kernels), dtype=dtype),
+        sweep=given(widths=_numbers(widths), seeds=seeds, seed=seed, kernels=_items(kernels), dtype=dtype),
     )
     results = _run(plan, store)
     typer.echo(report(results))
     if out is not None:
         write_sweep(results, out)
         typer.echo(f"\nWritten to {out}", err=True)
-
-
-def _given(**options) -> dict:
-    return {name: value for name, value in options.items() if value is not None}
 
 
 def _items(text: str | None) -> list[str] | None:
@@ -73,25 +69,6 @@ def _numbers(text: str | None) -> list | None:
     """Whole numbers where they are; the plan explains what is wrong with the others."""
     items = _items(text)
     return items and [int(item) if item.lstrip("-").isdecimal() else item for item in items]
-
-
-def _network(arch: str | None, pairs: list[str], **common) -> dict:
-    import yaml
-
-    from ntk_explorer.sweeps.plan import DERIVED
-
-    options = _given(architecture=arch, **common)
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise InvalidInput(f"--option {pair!r} is not of the form key=value", "For instance --option bias=true.")
-        if key in DERIVED:
-            raise InvalidInput(f"--option {key} is not free in a sweep", "Use --widths; shapes come from the data.")
-        try:
-            options[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            options[key] = value
-    return options
 
 
 def _plan(config: Path | None, *, data: dict, network: dict, sweep: dict) -> SweepPlan:

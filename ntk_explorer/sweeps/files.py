@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,15 +53,16 @@ def read_plan(path: str | Path) -> SweepPlan:
     return plan_sweep(**read_options(path))
 
 
-def check_output(path: str | Path) -> None:
+def check_output(path: str | Path, formats: Collection[str] = ()) -> None:
     """Refuse a file that results could not be written to, before they are computed.
 
     Raises:
-        InvalidInput: the name ends in neither .nc nor .csv, or the file cannot be opened for writing.
+        InvalidInput: the name ends in none of ``formats`` (those of a sweep when empty), or the file cannot be
+            opened for writing.
     """
-    path = Path(path)
-    if path.suffix not in WRITERS:
-        raise InvalidInput(f"Cannot tell the format of {str(path)!r}", f"End it in {' or '.join(WRITERS)}.")
+    path, formats = Path(path), formats or WRITERS
+    if path.suffix not in formats:
+        raise InvalidInput(f"Cannot tell the format of {str(path)!r}", f"End it in {' or '.join(formats)}.")
     existed = path.exists()
     try:
         path.open("ab").close()
