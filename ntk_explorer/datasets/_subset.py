@@ -51,7 +51,7 @@ def load_dataset(
     """
     try:
         chosen: dict[str, Any] = {"name": name, "classes": classes, "seed": seed, "path": path, "shape": shape}
-        config = DataConfig(**chosen, **({} if n is None else {"n": n}))
+        config = DataConfig(**(chosen if n is None else chosen | {"n": n}))
     except ValidationError as error:
         raise explain_validation(error) from None
     return _load(config, whole=n is None)
