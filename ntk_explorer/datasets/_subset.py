@@ -49,9 +49,11 @@ def load_dataset(
         >>> load_dataset("digits", n=20, seed=1).inputs
         (8, 8, 1)
     """
+    chosen: dict[str, Any] = {"name": name, "classes": classes, "seed": seed, "path": path, "shape": shape}
+    if n is not None:
+        chosen["n"] = n
     try:
-        chosen: dict[str, Any] = {"name": name, "classes": classes, "seed": seed, "path": path, "shape": shape}
-        config = DataConfig(**(chosen if n is None else chosen | {"n": n}))
+        config = DataConfig(**chosen)
     except ValidationError as error:
         raise explain_validation(error) from None
     return _load(config, whole=n is None)
