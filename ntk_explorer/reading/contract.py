@@ -1,12 +1,13 @@
 """From factors to Gram blocks.
 
-Shapes: inputs A [n s p], sensitivities G [n k s o], gradients [n k q]. The share of one parameter in the
-kernel between cotangents k and l is
+Shapes: inputs A (w of them, [n s p] each), sensitivities G [n k s o], gradients [n k q]. The share of one
+parameter in the kernel between cotangents k and l is
 
-    factored      Σ_{s,t} (A_ns · A'_mt) (G_nks · G'_mlt)       about s²(p + o) operations per pair
-    materialised  vec(Σ_s A_ns ⊗ G_nks) · vec(Σ_t A'_mt ⊗ G'_mlt)        p·o operations per pair
+    factored      Σ_{s,t} (A_ns · A'_mt) (G_nks · G'_mlt)       about s²(w p + o) operations per pair
+    materialised  vec(Σ_s A_ns ⊗ G_nks) · vec(Σ_t A'_mt ⊗ G'_mlt)      w p o operations per pair
 
-and the two are equal. With ``paired`` cotangents only k = l is wanted, summed.
+and the two are equal. With ``paired`` cotangents only k = l is wanted, summed. Shares of all pairs are laid out
+as [n k m l], which is how matrix products leave them.
 """
 
 from __future__ import annotations
@@ -43,31 +44,34 @@ def factored_is_cheaper(factors_shape: tuple[int, int, int], k: int, n: int, m: 
 
 
 def materialise(factors: Factors) -> Gradients:
-    """Form the per-example gradients [n k p·o] of one site."""
-    values = jnp.einsum("nsp,nkso->nkpo", *factors)
-    return Gradients(values.reshape(*values.shape[:2], -1))
+    """Form the per-example gradients [n k w·o·p] of one site."""
+    values = [jnp.einsum("nsp,nkso->nkop", place, factors.sensitivities) for place in factors.inputs]
+    n, k = values[0].shape[:2]
+    return Gradients(jnp.stack(values, axis=2).reshape(n, k, -1))
 
 
 def share(left: Factors | Gradients, right: Factors | Gradients, *, paired: bool) -> jax.Array:
-    """One parameter's share of the kernel: [n m k l], or [n m] summed over equal cotangents when ``paired``."""
+    """One parameter's share of the kernel: [n k m l], or [n m] summed over equal cotangents when ``paired``."""
     if isinstance(left, Factors) and isinstance(right, Factors):
-        one_position = left.inputs.shape[1] == 1
+        one_position = left.inputs[0].shape[1] == 1
         return (_share_of_one_position if one_position else _share_of_positions)(left, right, paired=paired)
-    return jnp.einsum("nkq,mkq->nm" if paired else "nkq,mlq->nmkl", *left, *right)
+    return jnp.einsum("nkq,mkq->nm" if paired else "nkq,mlq->nkml", *left, *right)
 
 
 def _share_of_positions(left: Factors, right: Factors, *, paired: bool) -> jax.Array:
-    inputs = jnp.einsum("nsp,mtp->nmst", left.inputs, right.inputs)
+    places = zip(left.inputs, right.inputs, strict=True)
+    inputs = sum(jnp.einsum("nsp,mtp->nmst", *pair) for pair in places)
     if paired:
         return jnp.sum(inputs * jnp.einsum("nkso,mkto->nmst", left.sensitivities, right.sensitivities), axis=(2, 3))
-    outputs = jnp.einsum("nkso,mlto->nmklst", left.sensitivities, right.sensitivities)
-    return jnp.einsum("nmst,nmklst->nmkl", inputs, outputs)
+    outputs = jnp.einsum("nkso,mlto->nkmlst", left.sensitivities, right.sensitivities)
+    return jnp.einsum("nmst,nkmlst->nkml", inputs, outputs)
 
 
 def _share_of_one_position(left: Factors, right: Factors, *, paired: bool) -> jax.Array:
     """With a single position the share is an entrywise product of two Gram matrices."""
-    inputs = left.inputs[:, 0] @ right.inputs[:, 0].T
+    places = zip(left.inputs, right.inputs, strict=True)
+    inputs = sum(a[:, 0] @ b[:, 0].T for a, b in places)
     g, h = left.sensitivities[:, :, 0], right.sensitivities[:, :, 0]
     if paired:
         return inputs * jnp.einsum("nko,mko->nm", g, h)
-    return inputs[:, :, None, None] * jnp.einsum("nko,mlo->nmkl", g, h)
+    return inputs[:, None, :, None] * jnp.einsum("nko,mlo->nkml", g, h)

@@ -5,12 +5,13 @@ batched VJP with respect to the taps (and to the general parameters) then gives 
 kernel needs. The VJP is mapped over examples with the parameters held fixed, so that matrix products stay
 matrix products.
 
-Shapes: ``inputs`` [n s p], ``sensitivities`` [n k s o], ``gradients`` [n k q], with n examples, k
-cotangents, s positions, p fan-in, o fan-out, q parameters.
+Shapes: ``inputs`` w × [n s p], ``sensitivities`` [n k s o], ``gradients`` [n k q], with n examples, k
+cotangents, w window places (one for a dense layer), s positions, p fan-in per place, o fan-out, q parameters.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,9 +26,13 @@ from ntk_explorer.reading.sites import Site, find_sites
 
 
 class Factors(NamedTuple):
-    """A gradient as a sum over positions of outer products: Σ_s inputs_s ⊗ sensitivities_s."""
+    """A gradient as a sum over positions of outer products: Σ_s inputs_s ⊗ sensitivities_s.
 
-    inputs: jax.Array
+    A convolution's inputs are kept apart by place in the window: each is a shifted slice of the image, and
+    putting them side by side would copy the image once per place.
+    """
+
+    inputs: tuple[jax.Array, ...]
     sensitivities: jax.Array
 
 
@@ -157,25 +162,30 @@ def _dot_factors(eqn, site, data, sensitivities):
         fan_out = sensitivities.reshape(k, size, -1)
     else:
         fan_out = sensitivities.reshape(k, _product(out) // size, size).swapaxes(1, 2)
-    return Factors(fan_in.reshape(size, -1), fan_out)
+    return Factors((fan_in.reshape(size, -1),), fan_out)
 
 
 def _convolution_factors(eqn, data, sensitivities):
-    numbers, kernel = eqn.params["dimension_numbers"], eqn.invars[1].aval.shape
-    patches = jax.lax.conv_general_dilated_patches(
-        data,
-        filter_shape=[kernel[axis] for axis in numbers.rhs_spec[2:]],
-        window_strides=eqn.params["window_strides"],
-        padding=eqn.params["padding"],
-        lhs_dilation=eqn.params["lhs_dilation"],
-        rhs_dilation=eqn.params["rhs_dilation"],
-        dimension_numbers=numbers,
-        precision=jax.lax.Precision.HIGHEST,
-    )
-    features, spatial = numbers.out_spec[1], (numbers.out_spec[0], *numbers.out_spec[2:])
-    fan_in = jnp.transpose(patches, (*spatial, features)).reshape(-1, patches.shape[features])
-    fan_out = jnp.moveaxis(sensitivities, [axis + 1 for axis in (*spatial, features)], range(1, sensitivities.ndim))
-    return Factors(fan_in, fan_out.reshape(sensitivities.shape[0], fan_in.shape[0], -1))
+    numbers, k = eqn.params["dimension_numbers"], sensitivities.shape[0]
+    features, spatial = numbers.out_spec[1], numbers.out_spec[2:]
+    positions = [numbers.out_spec[0], *spatial]
+    fan_out = jnp.transpose(sensitivities, (0, *(axis + 1 for axis in (*positions, features))))
+    inputs = tuple(window.reshape(-1, window.shape[-1]) for window in _windows(eqn, data))
+    return Factors(inputs, fan_out.reshape(k, inputs[0].shape[0], -1))
+
+
+def _windows(eqn, data):
+    """For each place in a convolution's window, what stands there at every output position [1, *space, p]."""
+    params, numbers = eqn.params, eqn.params["dimension_numbers"]
+    kernel, out = eqn.invars[1].aval.shape, eqn.outvars[0].aval.shape
+    image = jnp.transpose(data, (numbers.lhs_spec[0], *numbers.lhs_spec[2:], numbers.lhs_spec[1]))
+    pads = [(low, high, step - 1) for (low, high), step in zip(params["padding"], params["lhs_dilation"], strict=True)]
+    image = jax.lax.pad(image, jnp.zeros((), image.dtype), [(0, 0, 0), *pads, (0, 0, 0)])
+    strides, sizes = params["window_strides"], [out[axis] for axis in numbers.out_spec[2:]]
+    for place in itertools.product(*(range(kernel[axis]) for axis in numbers.rhs_spec[2:])):
+        start = [offset * step for offset, step in zip(place, params["rhs_dilation"], strict=True)]
+        stop = [s + (size - 1) * step + 1 for s, size, step in zip(start, sizes, strides, strict=True)]
+        yield jax.lax.slice(image, (0, *start, 0), (1, *stop, image.shape[-1]), (1, *strides, 1))
 
 
 def _product(numbers) -> int:

@@ -101,6 +101,7 @@ def test_outputs_that_ignore_the_data():
 
 def test_a_function_of_no_parameters_has_a_zero_kernel():
     kernel = entk(lambda p, x: x, {"unused": jnp.ones(2)}, jnp.ones((3, 2)))
+    assert kernel.shape == (3, 3, 2, 2)
     np.testing.assert_array_equal(kernel, np.zeros((3, 3, 2, 2)))
 
 
