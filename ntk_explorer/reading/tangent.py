@@ -1,4 +1,4 @@
-"""The tangent kernel along chosen cotangents, by tiles."""
+"""The tangent kernel along chosen cotangents."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from ntk_explorer.errors import InvalidInput
-from ntk_explorer.reading.contract import factored_is_cheaper, materialise, share
-from ntk_explorer.reading.taps import Factors, Gradients, read_network, tap
+from ntk_explorer.errors import InvalidInput, UnknownName
+from ntk_explorer.reading.chunks import chunk_size, in_chunks
+from ntk_explorer.reading.contract import contract, nothing, only
+from ntk_explorer.reading.machine import working_bytes
+from ntk_explorer.reading.roads import materialised_leaves, roads
+from ntk_explorer.reading.taps import parameter_names, read_network, tap
+from ntk_explorer.reading.tiles import TiledKernel, evaluate
+
+SHARES = ("layer", "parameter")
 
 
 def tangent_kernel(
@@ -25,7 +31,8 @@ def tangent_kernel(
     paired: bool = False,
     batch_size: int | None = None,
     precision: str = "highest",
-) -> jax.Array:
+    by: str | None = None,
+) -> Any:
     """Inner products of gradients of ``u·f`` for the rows u of ``directions(c)`` [k, c].
 
     Args:
@@ -37,19 +44,32 @@ def tangent_kernel(
         paired: sum over equal directions only, instead of keeping all pairs.
         batch_size: examples read at a time (rows and columns of a tile); all when None.
         precision: precision of all matrix products, a name that ``jax.default_matmul_precision`` takes.
+        by: "layer" or "parameter" for the shares of each, which add up to the kernel.
 
     Returns:
-        [n, m, k, k], or [n, m] when ``paired``.
+        [n, m, k, k], or [n, m] when ``paired``; a dictionary of them by name when ``by`` is given.
 
     Raises:
         InvalidInput: shapes, dtypes or values that no kernel can be computed from.
     """
+    kernel = tiled_tangent_kernel(
+        f, params, x1, x2, directions=directions, paired=paired, batch_size=batch_size, precision=precision, by=by
+    )
+    return evaluate(kernel, batch_size)
+
+
+def tiled_tangent_kernel(
+    f, params, x1, x2=None, *, directions, paired=False, batch_size=None, precision="highest", by=None
+) -> TiledKernel:
+    """The kernel of :func:`tangent_kernel` before it is computed, to be taken in tiles of ``batch_size``."""
     x1 = _checked(x1, "x1")
     x2 = None if x2 is None else _checked(x2, "x2")
     if x2 is not None and x2.shape[1:] != x1.shape[1:]:
         raise InvalidInput(f"Examples of x1 have shape {x1.shape[1:]}, of x2 {x2.shape[1:]}", "Give both the same.")
     if batch_size is not None and batch_size < 1:
         raise InvalidInput(f"batch_size is {batch_size}", "Give a positive number, or None for all at once.")
+    if by is not None and by not in SHARES:
+        raise UnknownName("share", by, SHARES)
     try:
         hash(f)
     except TypeError:
@@ -58,9 +78,31 @@ def tangent_kernel(
             "Pass a function, or a bound method of a frozen object; keep arrays in `params`.",
         ) from None
     size = batch_size or max(len(x1), 0 if x2 is None else len(x2))
-    with jax.default_matmul_precision(precision):
-        factors = partial(_factors, f, params, directions=directions, paired=paired, size=size)
-        return _tiles(x1, x2, size, factors, partial(_contract, paired=paired))
+    groups = None if by is None else _groups(parameter_names(params), by)
+
+    def read(x):
+        with jax.default_matmul_precision(precision):
+            return read_tile(f, params, x, directions=directions, paired=paired, size=size)
+
+    def between(left, right):
+        with jax.default_matmul_precision(precision):
+            return _contract(left, right, paired=paired, groups=groups)
+
+    return TiledKernel(read, between, x1, x2)
+
+
+def layer_of(parameter: str) -> str:
+    """The layer that a parameter belongs to: its path without the last part, or itself where it has no other."""
+    return parameter.rpartition("/")[0] or parameter
+
+
+def _groups(names: tuple[str, ...], by: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Leaf indices by the name of the share that they go into."""
+    found: dict[str, tuple[int, ...]] = {}
+    for leaf, name in enumerate(names):
+        group = name if by == "parameter" else layer_of(name)
+        found[group] = (*found.get(group, ()), leaf)
+    return tuple(found.items())
 
 
 def _checked(x, name):
@@ -79,86 +121,30 @@ def _checked(x, name):
     return x
 
 
-def _tiles(x1, x2, size, factors, contract):
-    """Rows held, columns streamed; with x2 = x1 each pair of tiles is contracted once."""
-    rows = [x1[i : i + size] for i in range(0, len(x1), size)]
-    columns = rows if x2 is None else [x2[i : i + size] for i in range(0, len(x2), size)]
-    grid = {}
-    for i, row in enumerate(rows):
-        held = factors(row)
-        for j in range(i if x2 is None else 0, len(columns)):
-            itself = x2 is None and i == j
-            grid[i, j] = contract(held, held if itself else factors(columns[j]), symmetric=itself)
-    return _assembled(grid, len(rows), len(columns))
-
-
-def _assembled(grid: dict[tuple[int, int], jax.Array], rows: int, columns: int) -> jax.Array:
-    """Blocks side by side; one that is not in the grid is its mirror image with both pairs of axes changed."""
-    if rows == columns == 1:
-        return grid[0, 0]
-
-    def block(i, j):
-        if (i, j) in grid:
-            return grid[i, j]
-        return grid[j, i].T if grid[j, i].ndim == 2 else grid[j, i].transpose(1, 0, 3, 2)
-
-    return jnp.concatenate([jnp.concatenate([block(i, j) for j in range(columns)], axis=1) for i in range(rows)])
-
-
 @partial(jax.jit, static_argnames=("f", "directions", "paired", "size"))
-def _factors(f, params, x, *, directions, paired, size):
+def read_tile(f, params, x, *, directions, paired, size):
     """What each parameter contributes for these examples, in whichever form is cheaper to contract."""
-    reading = read_network(f, params, x)
+    reading, leaves = read_network(f, params, x), jax.tree.leaves(params)
     cotangents = jnp.asarray(directions(reading.outputs))
-    found = tap(reading, jax.tree.leaves(params), x, cotangents)
-    k = cotangents.shape[0]
+    k = len(cotangents)
+    materialised = materialised_leaves(roads(reading, size, size, k, paired=paired))
 
-    def cheaper(item):
-        if not isinstance(item, Factors):
-            return item
-        (_, s, p), o = item.inputs[0].shape, item.sensitivities.shape[3]
-        fan_in = p * len(item.inputs)
-        return item if factored_is_cheaper((s, fan_in, o), k, size, size, paired=paired) else materialise(item)
+    def at_a_time(size_of_one):
+        return max(1, working_bytes().close // size_of_one)
 
-    nothing = {-1: Gradients(jnp.zeros((len(x), k, 0), cotangents.dtype))}
-    return {leaf: cheaper(item) for leaf, item in found.items()} or nothing
+    def read(x):
+        return tap(reading, leaves, x, cotangents, materialised=materialised, at_a_time=at_a_time)
 
-
-# Below this many multiplications, what symmetry saves is less than what compiling more products costs.
-_SPLIT_ABOVE = 10**9
-_SPLITS = 4
+    dtype = reading.program.out_avals[0].dtype
+    return in_chunks(read, x, chunk_size(reading, len(x), k, materialised)) or nothing(len(x), k, dtype)
 
 
-@partial(jax.jit, static_argnames=("paired", "symmetric"))
-def _contract(left, right, *, paired, symmetric):
-    """The shares of all parameters, added up: [n m k k], or [n m] when ``paired``.
-
-    A large symmetric kernel is cut into blocks, and those below the diagonal are not computed: 10 products
-    instead of 16.
-    """
-    n = len(jax.tree.leaves(left)[0])
-    splits = _SPLITS if symmetric and n >= _SPLITS and _multiplications(left, paired=paired) > _SPLIT_ABOVE else 1
-    cuts = [slice(n * i // splits, n * (i + 1) // splits) for i in range(splits)]
-
-    def block(rows, columns):
-        one, other = jax.tree.map(lambda a: a[rows], left), jax.tree.map(lambda a: a[columns], right)
-        total = sum(share(one[leaf], other[leaf], paired=paired) for leaf in one)
-        return total if paired else total.transpose(0, 2, 1, 3)
-
-    if not symmetric:
-        return block(slice(None), slice(None))
-    grid = {(i, j): block(cuts[i], cuts[j]) for i in range(splits) for j in range(i, splits)}
-    return _assembled(grid, splits, splits)
-
-
-def _multiplications(factors, *, paired):
-    """Roughly those of a kernel of these examples with themselves."""
-    count = 0
-    for item in factors.values():
-        if isinstance(item, Factors):
-            n, k, s, o = item.sensitivities.shape
-            count += n * n * s * s * (len(item.inputs) * item.inputs[0].shape[-1] + (k if paired else k * k) * o)
-        else:
-            n, k, q = item.values.shape
-            count += n * n * (k if paired else k * k) * q
-    return count
+@partial(jax.jit, static_argnames=("paired", "groups"))
+def _contract(left, right, *, paired, groups):
+    """Shares added up, [n m k k] or [n m] when ``paired``: of all parameters, or a dictionary by group."""
+    if groups is None:
+        return contract(left, right, paired=paired)
+    return {
+        name: contract(only(left, members), None if right is None else only(right, members), paired=paired)
+        for name, members in groups
+    }
