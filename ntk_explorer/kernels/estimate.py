@@ -9,7 +9,7 @@ from ntk_explorer.errors import TooLarge
 from ntk_explorer.kernels import KERNELS
 
 if TYPE_CHECKING:
-    from ntk_explorer.reading.cost import Road
+    from ntk_explorer.reading.roads import Road
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ def explain(f, params: Any, x: Any, *, kernel: str = "entk") -> list[Road]:
         UnknownName: no such kernel.
         InvalidInput: shapes or dtypes that the kernel would refuse too.
     """
-    from ntk_explorer.reading.cost import roads  # not above: cards are read without jax
+    from ntk_explorer.reading.roads import roads  # not above: cards are read without jax
     from ntk_explorer.reading.taps import read_network
 
     card, reading = KERNELS[kernel], read_network(f, params, x)
     k = len(card.extras["directions"](reading.outputs))
-    return roads(reading, len(x), len(x), k, paired=card.extras["paired"])
+    return list(roads(reading, len(x), len(x), k, paired=card.extras["paired"]).values())

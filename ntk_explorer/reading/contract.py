@@ -1,22 +1,51 @@
 """From factors to Gram blocks.
 
-Shapes: inputs A [n s p], sensitivities G [n k s o], gradients [n k q]. The share of one parameter in the
-kernel between cotangents k and l is
+Shapes: inputs A (w window places, [n s p] each), sensitivities G [n k s o], gradients [n k q], with n examples,
+k cotangents, s positions, p fan-in per place, o fan-out, q parameters. The share of one parameter in the kernel
+between cotangents k and l is
 
-    factored      Σ_{s,t} (A_ns · A'_mt) (G_nks · G'_mlt)       about s²(p + o) operations per pair
-    materialised  vec(Σ_s A_ns ⊗ G_nks) · vec(Σ_t A'_mt ⊗ G'_mlt)        p·o operations per pair
+    factored      Σ_{s,t} (A_ns · A'_mt) (G_nks · G'_mlt)       about s²(w p + o) operations per pair
+    materialised  vec(Σ_s A_ns ⊗ G_nks) · vec(Σ_t A'_mt ⊗ G'_mlt)      w p o operations per pair
 
-and the two are equal. With ``paired`` cotangents only k = l is wanted, summed.
+and the two are equal. With ``paired`` cotangents only k = l is wanted, summed. Shares of all pairs are laid out
+as [n k m l], which is how matrix products leave them.
 """
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable
+from functools import reduce
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ntk_explorer.reading.taps import Factors, Gradients
+from ntk_explorer.reading.tiles import assembled
+
+
+class Factors(NamedTuple):
+    """A gradient as a sum over positions of outer products: Σ_s inputs_s ⊗ sensitivities_s.
+
+    A convolution's inputs are kept apart by place in the window: each is a shifted slice of the image. A dense
+    layer has one place.
+    """
+
+    inputs: tuple[jax.Array, ...]
+    sensitivities: jax.Array
+
+
+class Gradients(NamedTuple):
+    """A gradient as it is, flattened over the parameter's entries."""
+
+    values: jax.Array
+
+
+Held = dict[int, "Factors | Gradients"]
+
+# Below this many multiplications, what symmetry saves is less than what compiling more products costs.
+SPLIT_ABOVE = 10**9
+SPLITS = 4
 
 
 class Multiplications(NamedTuple):
@@ -27,7 +56,7 @@ class Multiplications(NamedTuple):
 
 
 def multiplications(factors_shape: tuple[int, int, int], k: int, n: int, m: int, *, paired: bool) -> Multiplications:
-    """Multiplications for a site (s, p, o) between n and m examples; a gradient of p numbers as it is: (0, p, 1)."""
+    """Multiplications for a site (s, w·p, o) between n and m examples; a gradient of q numbers as it is: (0, q, 1)."""
     s, p, o = factors_shape
     pairs = k if paired else k * k
     return Multiplications(
@@ -37,37 +66,104 @@ def multiplications(factors_shape: tuple[int, int, int], k: int, n: int, m: int,
 
 
 def factored_is_cheaper(factors_shape: tuple[int, int, int], k: int, n: int, m: int, *, paired: bool) -> bool:
-    """Whether the factored contraction of a site (s, p, o) takes fewer multiplications than the materialised one."""
+    """Whether the factored contraction of a site takes fewer multiplications than the materialised one."""
     cost = multiplications(factors_shape, k, n, m, paired=paired)
     return cost.factored <= cost.materialised
 
 
 def materialise(factors: Factors) -> Gradients:
-    """Form the per-example gradients [n k p·o] of one site."""
-    values = jnp.einsum("nsp,nkso->nkpo", *factors)
-    return Gradients(values.reshape(*values.shape[:2], -1))
+    """The gradient [k o·w·p] of one site of one example: a single matrix product over the positions."""
+    windows = jnp.concatenate(factors.inputs, axis=1)
+    values = jnp.einsum("kso,sp->kop", factors.sensitivities, windows)
+    return Gradients(values.reshape(len(values), -1))
 
 
 def share(left: Factors | Gradients, right: Factors | Gradients, *, paired: bool) -> jax.Array:
-    """One parameter's share of the kernel: [n m k l], or [n m] summed over equal cotangents when ``paired``."""
+    """One parameter's share of the kernel: [n k m l], or [n m] summed over equal cotangents when ``paired``."""
     if isinstance(left, Factors) and isinstance(right, Factors):
-        one_position = left.inputs.shape[1] == 1
+        one_position = left.inputs[0].shape[1] == 1
         return (_share_of_one_position if one_position else _share_of_positions)(left, right, paired=paired)
-    return jnp.einsum("nkq,mkq->nm" if paired else "nkq,mlq->nmkl", *left, *right)
+    return jnp.einsum("nkq,mkq->nm" if paired else "nkq,mlq->nkml", *left, *right)
 
 
 def _share_of_positions(left: Factors, right: Factors, *, paired: bool) -> jax.Array:
-    inputs = jnp.einsum("nsp,mtp->nmst", left.inputs, right.inputs)
+    inputs = _sum(jnp.einsum("nsp,mtp->nsmt", a, b) for a, b in zip(left.inputs, right.inputs, strict=True))
     if paired:
-        return jnp.sum(inputs * jnp.einsum("nkso,mkto->nmst", left.sensitivities, right.sensitivities), axis=(2, 3))
-    outputs = jnp.einsum("nkso,mlto->nmklst", left.sensitivities, right.sensitivities)
-    return jnp.einsum("nmst,nmklst->nmkl", inputs, outputs)
+        outputs = jnp.einsum("nkso,mkto->nsmt", left.sensitivities, right.sensitivities)
+        return jnp.sum(inputs * outputs, axis=(1, 3))
+    outputs = jnp.einsum("nkso,mlto->nksmlt", left.sensitivities, right.sensitivities)
+    return jnp.einsum("nsmt,nksmlt->nkml", inputs, outputs)
 
 
 def _share_of_one_position(left: Factors, right: Factors, *, paired: bool) -> jax.Array:
     """With a single position the share is an entrywise product of two Gram matrices."""
-    inputs = left.inputs[:, 0] @ right.inputs[:, 0].T
+    inputs = _sum(a[:, 0] @ b[:, 0].T for a, b in zip(left.inputs, right.inputs, strict=True))
     g, h = left.sensitivities[:, :, 0], right.sensitivities[:, :, 0]
     if paired:
         return inputs * jnp.einsum("nko,mko->nm", g, h)
-    return inputs[:, :, None, None] * jnp.einsum("nko,mlo->nmkl", g, h)
+    return inputs[:, None, :, None] * jnp.einsum("nko,mlo->nkml", g, h)
+
+
+def contract(left: Held, right: Held | None, *, paired: bool) -> jax.Array:
+    """The shares of all leaves added up: [n m k k], or [n m] when ``paired``; ``right=None`` stands for ``left``.
+
+    A large kernel is computed in blocks of rows, so that the shares of all leaves need not exist side by side; that
+    of examples with themselves also in blocks of columns, those below the diagonal left out (10 products for 16).
+    """
+    n, cuts = examples_in(left), splits(left, right, paired=paired)
+    slices = [slice(n * i // cuts, n * (i + 1) // cuts) for i in range(cuts)]
+    rows = [jax.tree.map(lambda a, cut=cut: a[cut], left) for cut in slices] if cuts > 1 else [left]
+    if right is not None:
+        return assembled({(i, 0): _sum_of_shares(part, right, paired=paired) for i, part in enumerate(rows)})
+    upper = [(i, j) for i in range(cuts) for j in range(i, cuts)]
+    return assembled({(i, j): _sum_of_shares(rows[i], rows[j], paired=paired) for i, j in upper})
+
+
+def splits(left: Held, right: Held | None, *, paired: bool) -> int:
+    """Into how many blocks of rows a kernel is cut."""
+    n, m = examples_in(left), examples_in(right or left)
+    large = n >= SPLITS and held_multiplications(left, n, m, paired=paired) > SPLIT_ABOVE
+    return SPLITS if large else 1
+
+
+def examples_in(held: Held) -> int:
+    """How many examples were read."""
+    return jax.tree.leaves(held)[0].shape[0]
+
+
+def held_multiplications(held: Held, n: int, m: int, *, paired: bool) -> int:
+    """Multiplications to contract n examples with m, in the form in which they are held."""
+    count = 0
+    for item in held.values():
+        if isinstance(item, Gradients):
+            _, k, q = item.values.shape
+            count += n * m * (k if paired else k * k) * q
+        else:
+            _, k, s, o = item.sensitivities.shape
+            p = sum(place.shape[-1] for place in item.inputs)
+            count += multiplications((s, p, o), k, n, m, paired=paired).factored
+    return count
+
+
+def nothing(n: int, k: int, dtype) -> Held:
+    """What is held of a network whose outputs depend on no parameter: gradients of no entries."""
+    return {-1: Gradients(jnp.zeros((n, k, 0), dtype))}
+
+
+def only(held: Held, leaves: tuple[int, ...]) -> Held:
+    """What is held of some of the leaves."""
+    found = {leaf: held[leaf] for leaf in leaves if leaf in held}
+    if found:
+        return found
+    item = next(iter(held.values()))
+    last = item.values if isinstance(item, Gradients) else item.sensitivities
+    return nothing(last.shape[0], last.shape[1], last.dtype)
+
+
+def _sum_of_shares(left: Held, right: Held, *, paired: bool) -> jax.Array:
+    total = _sum(share(left[leaf], right[leaf], paired=paired) for leaf in left)
+    return total if paired else total.transpose(0, 2, 1, 3)
+
+
+def _sum(arrays: Iterable[jax.Array]) -> jax.Array:
+    return reduce(operator.add, arrays)

@@ -1,4 +1,4 @@
-"""What a tangent kernel will cost, and which road each parameter takes: from shapes alone."""
+"""What a tangent kernel will cost, from shapes alone."""
 
 from __future__ import annotations
 
@@ -9,31 +9,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ntk_explorer.reading.contract import factored_is_cheaper, multiplications
+from ntk_explorer.reading.chunks import chunk_size, forward_pass, working_numbers
+from ntk_explorer.reading.contract import Factors, Held, share, splits
+from ntk_explorer.reading.roads import materialised_leaves, roads
+from ntk_explorer.reading.tangent import read_tile
 from ntk_explorer.reading.taps import Reading, read_network
-
-
-class Road(NamedTuple):
-    """How one parameter enters the kernel: ``factored`` (s positions, p fan-in, o fan-out) or ``materialised``."""
-
-    parameter: str
-    shape: tuple[int, ...]
-    road: str
-    positions: int
-    fan_in: int
-    fan_out: int
-
-    def contraction_flops(self, n: int, m: int, k: int, *, paired: bool) -> float:
-        """Operations to turn what was read into this parameter's share of the kernel."""
-        sited = self.positions, self.fan_in, self.fan_out
-        shape = sited if self.positions else (0, math.prod(self.shape), 1)
-        return 2.0 * getattr(multiplications(shape, k, n, m, paired=paired), self.road)
-
-    def numbers(self, k: int) -> int:
-        """Numbers held per example."""
-        if self.road == "factored":
-            return self.positions * (self.fan_in + k * self.fan_out)
-        return k * math.prod(self.shape) + self.positions * (self.fan_in + k * self.fan_out)
 
 
 class Cost(NamedTuple):
@@ -41,29 +21,6 @@ class Cost(NamedTuple):
 
     bytes: int
     flops: float
-
-
-def roads(reading: Reading, n: int, m: int, k: int, *, paired: bool) -> list[Road]:
-    """The road of every parameter that the outputs depend on."""
-    found = []
-    for index, site in reading.sites.items():
-        eqn, leaf = reading.program.jaxpr.eqns[index], site.value.leaf
-        shape, outputs = reading.shapes[leaf], eqn.outvars[0].aval.size
-        fan_out = _fan_out(eqn, site)
-        s, p = outputs // fan_out, math.prod(shape) // fan_out
-        cheap = factored_is_cheaper((s, p, fan_out), k, n, m, paired=paired)
-        found.append(Road(reading.names[leaf], shape, "factored" if cheap else "materialised", s, p, fan_out))
-    found += [Road(reading.names[leaf], reading.shapes[leaf], "materialised", 0, 0, 0) for leaf in reading.general]
-    return found
-
-
-def _fan_out(eqn, site) -> int:
-    if eqn.primitive.name == "conv_general_dilated":
-        return eqn.invars[1].aval.shape[eqn.params["dimension_numbers"].rhs_spec[0]]
-    parameter = 1 - site.data_operand
-    contracted = eqn.params["dimension_numbers"][0][parameter]
-    shape = eqn.invars[parameter].aval.shape
-    return math.prod(size for axis, size in enumerate(shape) if axis not in contracted)
 
 
 def tangent_cost(
@@ -75,42 +32,81 @@ def tangent_cost(
     directions: Callable[[int], Any],
     paired: bool = False,
     batch_size: int | None = None,
+    in_memory: bool = True,
 ) -> Cost:
     """Bytes and operations of ``tangent_kernel`` with the same arguments; nothing is computed.
 
-    Bytes are the result, twice for the running sum, what is held of two tiles of examples, and the working
-    memory of reading one tile; ``x1`` and ``x2`` may be ``jax.ShapeDtypeStruct``.
+    Bytes are the result (twice where it is put together from tiles), what is held of two tiles of examples, and
+    the working memory of reading or of contracting, whichever is more. Operations count symmetric halves once.
+    ``x1`` and ``x2`` may be ``jax.ShapeDtypeStruct``; with ``in_memory=False`` tiles are handed on one by one.
     """
     reading = read_network(f, params, x1)
     k = jax.eval_shape(lambda: jnp.asarray(directions(reading.outputs))).shape[0]
     n, symmetric = x1.shape[0], x2 is None
     m = n if symmetric else x2.shape[0]
     tile = min(batch_size or max(n, m), max(n, m))
-    all_roads = roads(reading, tile, tile, k, paired=paired)
-    pairs = 1 if paired else k * k
-    held = sum(road.numbers(k) for road in all_roads)
-    tiles_held = 1 if symmetric and tile >= n else 2
-    forward, largest, flops = _forward(reading.program.jaxpr)
-    working = forward + 2 * k * largest
-    contraction = 2 * min(n, tile) * min(m, tile) * pairs
-    columns_read = math.ceil(n / tile) * m if not symmetric or tile < n else 0
-    numbers = n * m * pairs + tile * (tiles_held * held + working) + contraction
-    size = reading.program.jaxpr.outvars[0].aval.dtype.itemsize
-    read_flops = (n + columns_read) * flops * (1 + k)
-    contract_flops = sum(road.contraction_flops(n, m, k, paired=paired) for road in all_roads)
-    return Cost(int(numbers * size), read_flops + contract_flops * (0.5 if symmetric and tile < n else 1.0))
+    rows, columns = (_held(f, params, x1, min(size, tile), directions, paired, tile) for size in (n, m))
+    taken = roads(reading, tile, tile, k, paired=paired)
+    formed = materialised_leaves(taken)
+    right = None if symmetric and tile >= n else columns
+    result = n * m * (1 if paired else k * k) * reading.program.out_avals[0].dtype.itemsize
+    tiles = 2 if tile < max(n, m) else 1
+    size = (
+        (result * tiles if in_memory else 0)
+        + _bytes(rows)
+        + (_bytes(right) if right else 0)
+        + max(_reading_bytes(reading, min(n, tile), k, formed), _contracting_bytes(rows, right, paired=paired))
+    )
+    forming = sum(road.forming_flops(1, k) for road in taken.values())
+    per_example = forward_pass(reading.program.jaxpr).flops * (1 + k) + forming
+    contracting = sum(road.contraction_flops(n, m, k, paired=paired) for road in taken.values()) * (
+        0.5 if symmetric else 1.0
+    )
+    return Cost(int(size), (n + _columns_read(n, m, tile, symmetric=symmetric)) * per_example + contracting)
 
 
-def _forward(jaxpr) -> tuple[int, int, float]:
-    """Numbers made by one forward pass, the largest array among them, and its multiply-adds times two."""
-    sizes = [var.aval.size for eqn in jaxpr.eqns for var in eqn.outvars]
-    flops = 0.0
-    for eqn in jaxpr.eqns:
-        out = eqn.outvars[0].aval.size if eqn.outvars else 0
-        if eqn.primitive.name == "dot_general":
-            (contracted, _), _ = eqn.params["dimension_numbers"]
-            flops += 2.0 * out * math.prod(eqn.invars[0].aval.shape[axis] for axis in contracted)
-        elif eqn.primitive.name == "conv_general_dilated":
-            kernel, spec = eqn.invars[1].aval, eqn.params["dimension_numbers"].rhs_spec
-            flops += 2.0 * out * kernel.size / kernel.shape[spec[0]]
-    return sum(sizes), max(sizes, default=0), flops
+def _held(f, params, x, count: int, directions, paired: bool, tile: int) -> Held:
+    """Shapes of what is held of ``count`` examples."""
+    examples = jax.ShapeDtypeStruct((count, *x.shape[1:]), jnp.result_type(x))
+    return jax.eval_shape(
+        lambda params, x: read_tile(f, params, x, directions=directions, paired=paired, size=tile), params, examples
+    )
+
+
+def _bytes(tree) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _reading_bytes(reading: Reading, n: int, k: int, formed: frozenset[int]) -> int:
+    itemsize = reading.program.out_avals[0].dtype.itemsize
+    return chunk_size(reading, n, k, formed) * working_numbers(reading, k, formed) * itemsize
+
+
+def _contracting_bytes(left: Held, right: Held | None, *, paired: bool) -> int:
+    """The shares of all leaves in one block, side by side, and all blocks before they are put together."""
+    cuts, other = splits(left, right, paired=paired), right or left
+    total = sum(_share_bytes(left[leaf], other[leaf], paired=paired) for leaf in left)
+    if cuts == 1:
+        return total
+    block = cuts if right else cuts * cuts
+    result = jax.eval_shape(lambda a, b: share(a, b, paired=paired), *(next(iter(h.values())) for h in (left, other)))
+    largest = max(_bytes(item) for item in left.values()) * (1 if right else 2)
+    return total // block + _bytes(result) + largest
+
+
+def _share_bytes(left, right, *, paired: bool) -> int:
+    """One leaf's share, and what it is made of where it is a product of two Gram matrices."""
+    result = _bytes(jax.eval_shape(lambda a, b: share(a, b, paired=paired), left, right))
+    if not isinstance(left, Factors):
+        return result
+    inputs, outputs = left.inputs[0], right.inputs[0]
+    pairs = inputs.shape[0] * outputs.shape[0] * (inputs.shape[1] * outputs.shape[1]) * inputs.dtype.itemsize
+    positions = inputs.shape[1] * outputs.shape[1]
+    return pairs + result * (1 + positions if positions > 1 else 1)
+
+
+def _columns_read(n: int, m: int, tile: int, *, symmetric: bool) -> int:
+    """Examples read as columns: every panel of rows meets all columns, or those to the right of its own."""
+    if not symmetric:
+        return math.ceil(n / tile) * m
+    return sum(max(0, n - start - tile) for start in range(0, n, tile))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from functools import lru_cache
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,24 @@ def available_bytes() -> int:
     if "bytes_limit" in stats:
         return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
     return int(psutil.virtual_memory().available)
+
+
+class WorkingBytes(NamedTuple):
+    """How much to work on at a time: what stays close to the processor, and a chunk of examples."""
+
+    close: int
+    chunk: int
+
+
+def working_bytes() -> WorkingBytes:
+    """Sizes at which this machine works best: an accelerator wants much at once, a host what fits into its caches.
+
+    On 2 cores, forming the per-example gradients of a 3×3 convolution one by one took half the time of all together.
+    """
+    stats = jax.devices()[0].memory_stats() or {}
+    if "bytes_limit" in stats:
+        return WorkingBytes(stats["bytes_limit"] // 64, stats["bytes_limit"] // 16)
+    return WorkingBytes(2**21, 2**27)
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""The tangent kernel along chosen cotangents, by tiles."""
+"""The tangent kernel along chosen cotangents."""
 
 from __future__ import annotations
 
@@ -10,9 +10,15 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from ntk_explorer.errors import InvalidInput
-from ntk_explorer.reading.contract import factored_is_cheaper, materialise, share
-from ntk_explorer.reading.taps import Factors, read_network, tap
+from ntk_explorer.errors import InvalidInput, UnknownName
+from ntk_explorer.reading.chunks import chunk_size, in_chunks
+from ntk_explorer.reading.contract import contract, nothing, only
+from ntk_explorer.reading.machine import working_bytes
+from ntk_explorer.reading.roads import materialised_leaves, roads
+from ntk_explorer.reading.taps import parameter_names, read_network, tap
+from ntk_explorer.reading.tiles import TiledKernel, evaluate
+
+SHARES = ("layer", "parameter")
 
 
 def tangent_kernel(
@@ -25,7 +31,8 @@ def tangent_kernel(
     paired: bool = False,
     batch_size: int | None = None,
     precision: str = "highest",
-) -> jax.Array:
+    by: str | None = None,
+) -> Any:
     """Inner products of gradients of ``u·f`` for the rows u of ``directions(c)`` [k, c].
 
     Args:
@@ -37,19 +44,32 @@ def tangent_kernel(
         paired: sum over equal directions only, instead of keeping all pairs.
         batch_size: examples read at a time (rows and columns of a tile); all when None.
         precision: precision of all matrix products, a name that ``jax.default_matmul_precision`` takes.
+        by: "layer" or "parameter" for the shares of each, which add up to the kernel.
 
     Returns:
-        [n, m, k, k], or [n, m] when ``paired``.
+        [n, m, k, k], or [n, m] when ``paired``; a dictionary of them by name when ``by`` is given.
 
     Raises:
         InvalidInput: shapes, dtypes or values that no kernel can be computed from.
     """
+    kernel = tiled_tangent_kernel(
+        f, params, x1, x2, directions=directions, paired=paired, batch_size=batch_size, precision=precision, by=by
+    )
+    return evaluate(kernel, batch_size)
+
+
+def tiled_tangent_kernel(
+    f, params, x1, x2=None, *, directions, paired=False, batch_size=None, precision="highest", by=None
+) -> TiledKernel:
+    """The kernel of :func:`tangent_kernel` before it is computed, to be taken in tiles of ``batch_size``."""
     x1 = _checked(x1, "x1")
     x2 = None if x2 is None else _checked(x2, "x2")
     if x2 is not None and x2.shape[1:] != x1.shape[1:]:
         raise InvalidInput(f"Examples of x1 have shape {x1.shape[1:]}, of x2 {x2.shape[1:]}", "Give both the same.")
     if batch_size is not None and batch_size < 1:
         raise InvalidInput(f"batch_size is {batch_size}", "Give a positive number, or None for all at once.")
+    if by is not None and by not in SHARES:
+        raise UnknownName("share", by, SHARES)
     try:
         hash(f)
     except TypeError:
@@ -58,9 +78,31 @@ def tangent_kernel(
             "Pass a function, or a bound method of a frozen object; keep arrays in `params`.",
         ) from None
     size = batch_size or max(len(x1), 0 if x2 is None else len(x2))
-    with jax.default_matmul_precision(precision):
-        factors = partial(_factors, f, params, directions=directions, paired=paired, size=size)
-        return _tiles(x1, x2, size, factors, partial(_contract, paired=paired))
+    groups = None if by is None else _groups(parameter_names(params), by)
+
+    def read(x):
+        with jax.default_matmul_precision(precision):
+            return read_tile(f, params, x, directions=directions, paired=paired, size=size)
+
+    def between(left, right):
+        with jax.default_matmul_precision(precision):
+            return _contract(left, right, paired=paired, groups=groups)
+
+    return TiledKernel(read, between, x1, x2)
+
+
+def layer_of(parameter: str) -> str:
+    """The layer that a parameter belongs to: its path without the last part, or itself where it has no other."""
+    return parameter.rpartition("/")[0] or parameter
+
+
+def _groups(names: tuple[str, ...], by: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Leaf indices by the name of the share that they go into."""
+    found: dict[str, tuple[int, ...]] = {}
+    for leaf, name in enumerate(names):
+        group = name if by == "parameter" else layer_of(name)
+        found[group] = (*found.get(group, ()), leaf)
+    return tuple(found.items())
 
 
 def _checked(x, name):
@@ -79,47 +121,30 @@ def _checked(x, name):
     return x
 
 
-def _tiles(x1, x2, size, factors, contract):
-    """Rows held, columns streamed; with x2 = x1 each pair of blocks is contracted once and mirrored."""
-    rows = [x1[i : i + size] for i in range(0, len(x1), size)]
-    columns = None if x2 is None else [x2[i : i + size] for i in range(0, len(x2), size)]
-    if len(rows) == 1 and columns is None:
-        held = factors(rows[0])
-        return contract(held, held)
-    grid: dict[tuple[int, int], jax.Array] = {}
-    for i, row in enumerate(rows):
-        held = factors(row)
-        for j in range(i, len(rows)) if columns is None else range(len(columns)):
-            other = rows[j] if columns is None else columns[j]
-            grid[i, j] = contract(held, held if columns is None and i == j else factors(other))
-            if columns is None and i != j:
-                grid[j, i] = _mirror(grid[i, j])
-    width = len(rows) if columns is None else len(columns)
-    return jnp.concatenate([jnp.concatenate([grid[i, j] for j in range(width)], axis=1) for i in range(len(rows))])
-
-
-def _mirror(block):
-    """The block of (x2, x1) from that of (x1, x2): both pairs of axes change places."""
-    return block.T if block.ndim == 2 else block.transpose(1, 0, 3, 2)
-
-
 @partial(jax.jit, static_argnames=("f", "directions", "paired", "size"))
-def _factors(f, params, x, *, directions, paired, size):
+def read_tile(f, params, x, *, directions, paired, size):
     """What each parameter contributes for these examples, in whichever form is cheaper to contract."""
-    reading = read_network(f, params, x)
+    reading, leaves = read_network(f, params, x), jax.tree.leaves(params)
     cotangents = jnp.asarray(directions(reading.outputs))
-    found = tap(reading, jax.tree.leaves(params), x, cotangents)
-    k = cotangents.shape[0]
+    k = len(cotangents)
+    materialised = materialised_leaves(roads(reading, size, size, k, paired=paired))
 
-    def cheaper(item):
-        if not isinstance(item, Factors):
-            return item
-        (_, s, p), o = item.inputs.shape, item.sensitivities.shape[3]
-        return item if factored_is_cheaper((s, p, o), k, size, size, paired=paired) else materialise(item)
+    def at_a_time(size_of_one):
+        return max(1, working_bytes().close // size_of_one)
 
-    return {leaf: cheaper(item) for leaf, item in found.items()}
+    def read(x):
+        return tap(reading, leaves, x, cotangents, materialised=materialised, at_a_time=at_a_time)
+
+    dtype = reading.program.out_avals[0].dtype
+    return in_chunks(read, x, chunk_size(reading, len(x), k, materialised)) or nothing(len(x), k, dtype)
 
 
-@partial(jax.jit, static_argnames="paired")
-def _contract(left, right, *, paired):
-    return sum(share(left[leaf], right[leaf], paired=paired) for leaf in left)
+@partial(jax.jit, static_argnames=("paired", "groups"))
+def _contract(left, right, *, paired, groups):
+    """Shares added up, [n m k k] or [n m] when ``paired``: of all parameters, or a dictionary by group."""
+    if groups is None:
+        return contract(left, right, paired=paired)
+    return {
+        name: contract(only(left, members), None if right is None else only(right, members), paired=paired)
+        for name, members in groups
+    }

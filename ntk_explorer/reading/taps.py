@@ -5,8 +5,7 @@ batched VJP with respect to the taps (and to the general parameters) then gives 
 kernel needs. The VJP is mapped over examples with the parameters held fixed, so that matrix products stay
 matrix products.
 
-Shapes: ``inputs`` [n s p], ``sensitivities`` [n k s o], ``gradients`` [n k q], with n examples, k
-cotangents, s positions, p fan-in, o fan-out, q parameters.
+The shapes are those of :mod:`ntk_explorer.reading.contract`.
 """
 
 from __future__ import annotations
@@ -14,27 +13,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.reading._jaxpr import bind, evaluate, flat_program
+from ntk_explorer.reading.contract import Factors, Gradients, materialise
 from ntk_explorer.reading.sites import Site, find_sites
-
-
-class Factors(NamedTuple):
-    """A gradient as a sum over positions of outer products: Σ_s inputs_s ⊗ sensitivities_s."""
-
-    inputs: jax.Array
-    sensitivities: jax.Array
-
-
-class Gradients(NamedTuple):
-    """A gradient as it is, flattened over the parameter's entries."""
-
-    values: jax.Array
+from ntk_explorer.reading.unfold import factors_of
 
 
 @dataclass(frozen=True)
@@ -53,6 +41,12 @@ class Reading:
         return [var.aval.shape for var in self.program.jaxpr.invars[:-1]]
 
 
+def parameter_names(params: Any) -> tuple[str, ...]:
+    """The path of every leaf, its parts joined by slashes: ``dense_0/weight``."""
+    paths, _ = jax.tree_util.tree_flatten_with_path(params)
+    return tuple(jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths)
+
+
 def read_network(f: Callable[..., Any], params: Any, x: Any) -> Reading:
     """Trace ``f(params, x[n, ...]) -> [n, c]`` for one example and find its sites.
 
@@ -61,7 +55,7 @@ def read_network(f: Callable[..., Any], params: Any, x: Any) -> Reading:
     """
     named, tree = jax.tree_util.tree_flatten_with_path(params)
     leaves = [jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)) for _, leaf in named]
-    names = tuple(jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in named)
+    names = parameter_names(params)
     for name, leaf in zip(names, leaves, strict=True):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise InvalidInput(
@@ -88,7 +82,13 @@ def read_network(f: Callable[..., Any], params: Any, x: Any) -> Reading:
 
 
 def tap(
-    reading: Reading, leaves: list[jax.Array], x: jax.Array, cotangents: jax.Array
+    reading: Reading,
+    leaves: list[jax.Array],
+    x: jax.Array,
+    cotangents: jax.Array,
+    *,
+    materialised: frozenset[int] = frozenset(),
+    at_a_time: Callable[[int], int] = lambda _: 1,
 ) -> dict[int, Factors | Gradients]:
     """Factors of every sited leaf and gradients of every general leaf, for examples ``x`` [n, ...].
 
@@ -97,14 +97,38 @@ def tap(
         leaves: parameter leaves, in the order of the tree.
         x: examples.
         cotangents: [k, c] directions in output space along which the outputs are differentiated.
+        materialised: sited leaves whose gradients are wanted as they are.
+        at_a_time: bytes that an example's unfolded inputs and its gradient take -> examples whose gradients are
+            formed side by side.
 
     Returns:
-        Leaf index -> Factors or Gradients.
+        Leaf index -> Factors or Gradients, in the order of the leaves.
     """
-    return jax.vmap(partial(_tap_one, reading, leaves), in_axes=(0, None))(x, cotangents)
+    met, at_sites, gradients = jax.vmap(partial(_sensitivities, reading, leaves), in_axes=(0, None))(x, cotangents)
+    found: dict[int, Factors | Gradients] = dict(zip(reading.general, map(Gradients, gradients), strict=True))
+    for index, site in reading.sites.items():
+        one = partial(factors_of, reading.program.jaxpr.eqns[index], site.data_operand)
+        operands = met[index], at_sites[index]
+        if site.value.leaf in materialised:
+            found[site.value.leaf] = _each_materialised(one, operands, at_a_time)
+        else:
+            found[site.value.leaf] = jax.vmap(one)(*operands)
+    return dict(sorted(found.items()))
 
 
-def _tap_one(reading, leaves, example, cotangents):
+def _each_materialised(one, operands, at_a_time) -> Gradients:
+    """Gradients example by example: what is unfolded for one stays close to the processor, for all it would not."""
+
+    def gradient(pair):
+        return materialise(one(*pair))
+
+    shapes = jax.eval_shape(lambda pair: (one(*pair), gradient(pair)), jax.tree.map(lambda a: a[0], operands))
+    size = sum(a.size * a.dtype.itemsize for a in jax.tree.leaves(shapes))
+    return jax.lax.map(gradient, operands, batch_size=at_a_time(size))
+
+
+def _sensitivities(reading, leaves, example, cotangents):
+    """Data operands and output sensitivities at the sites of one example, and gradients of the general leaves."""
     jaxpr, consts = reading.program.jaxpr, reading.program.consts
 
     def run(taps, general):
@@ -128,58 +152,4 @@ def _tap_one(reading, leaves, example, cotangents):
     }
     out, pullback, met = jax.vjp(run, taps, [leaves[i] for i in reading.general], has_aux=True)
     at_sites, gradients = jax.vmap(pullback)(cotangents.astype(out.dtype))
-    found = {
-        site.value.leaf: _factors(jaxpr.eqns[index], site, met[index], at_sites[index])
-        for index, site in reading.sites.items()
-    }
-    return found | {
-        leaf: Gradients(values.reshape(values.shape[0], -1))
-        for leaf, values in zip(reading.general, gradients, strict=True)
-    }
-
-
-def _factors(eqn, site: Site, data, sensitivities) -> Factors:
-    """Bring one equation's data operand and sensitivities to positions × fan-in and positions × fan-out."""
-    if eqn.primitive.name == "dot_general":
-        return _dot_factors(eqn, site, data, sensitivities)
-    return _convolution_factors(eqn, data, sensitivities)
-
-
-def _dot_factors(eqn, site, data, sensitivities):
-    contracted = eqn.params["dimension_numbers"][0][site.data_operand]
-    free = [axis for axis in range(data.ndim) if axis not in contracted]
-    fan_in = jnp.transpose(data, (*free, *contracted))
-    positions = [data.shape[axis] for axis in free]
-    size = _product(positions)
-    # Outputs carry the left operand's free axes first; data may stand on either side.
-    k, out = sensitivities.shape[0], sensitivities.shape[1:]
-    if site.data_operand == 0:
-        fan_out = sensitivities.reshape(k, size, -1)
-    else:
-        fan_out = sensitivities.reshape(k, _product(out) // size, size).swapaxes(1, 2)
-    return Factors(fan_in.reshape(size, -1), fan_out)
-
-
-def _convolution_factors(eqn, data, sensitivities):
-    numbers, kernel = eqn.params["dimension_numbers"], eqn.invars[1].aval.shape
-    patches = jax.lax.conv_general_dilated_patches(
-        data,
-        filter_shape=[kernel[axis] for axis in numbers.rhs_spec[2:]],
-        window_strides=eqn.params["window_strides"],
-        padding=eqn.params["padding"],
-        lhs_dilation=eqn.params["lhs_dilation"],
-        rhs_dilation=eqn.params["rhs_dilation"],
-        dimension_numbers=numbers,
-        precision=jax.lax.Precision.HIGHEST,
-    )
-    features, spatial = numbers.out_spec[1], (numbers.out_spec[0], *numbers.out_spec[2:])
-    fan_in = jnp.transpose(patches, (*spatial, features)).reshape(-1, patches.shape[features])
-    fan_out = jnp.moveaxis(sensitivities, [axis + 1 for axis in (*spatial, features)], range(1, sensitivities.ndim))
-    return Factors(fan_in, fan_out.reshape(sensitivities.shape[0], fan_in.shape[0], -1))
-
-
-def _product(numbers) -> int:
-    product = 1
-    for number in numbers:
-        product *= number
-    return product
+    return met, at_sites, [values.reshape(len(values), -1) for values in gradients]

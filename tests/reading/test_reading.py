@@ -48,7 +48,7 @@ def test_dense_layers_are_factored_and_wide_convolutions_materialised():
 @pytest.mark.parametrize("name", ["mlp-standard", "cnn-ntk", "grouped", "attention", "rescaled"])
 def test_both_roads_give_the_same_kernel(name, monkeypatch):
     """The choice is a matter of cost only: forced the other way, nothing changes but rounding."""
-    from ntk_explorer.reading import tangent
+    from ntk_explorer.reading import roads
 
     case = CASES[name]
 
@@ -58,9 +58,9 @@ def test_both_roads_give_the_same_kernel(name, monkeypatch):
     def gradients(p, x):
         return case.f(p, x)
 
-    monkeypatch.setattr(tangent, "factored_is_cheaper", lambda *_, **__: True)
+    monkeypatch.setattr(roads, "factored_is_cheaper", lambda *_, **__: True)
     one = entk(factors, case.params, case.x1, case.x2)
-    monkeypatch.setattr(tangent, "factored_is_cheaper", lambda *_, **__: False)
+    monkeypatch.setattr(roads, "factored_is_cheaper", lambda *_, **__: False)
     other = entk(gradients, case.params, case.x1, case.x2)
     np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10 * float(jnp.abs(one).max()))
 
@@ -101,18 +101,19 @@ def test_outputs_that_ignore_the_data():
 
 def test_a_function_of_no_parameters_has_a_zero_kernel():
     kernel = entk(lambda p, x: x, {"unused": jnp.ones(2)}, jnp.ones((3, 2)))
+    assert kernel.shape == (3, 3, 2, 2)
     np.testing.assert_array_equal(kernel, np.zeros((3, 3, 2, 2)))
 
 
 def test_estimate_follows_the_formula_of_a_linear_network():
-    """n = m, one dense layer: 2n²(p + c²(o + 1)) operations to contract, and a result of n²c² numbers."""
+    """One dense layer: half of 2n²(p + c²(o + 1)) operations to contract (symmetry), and a result of n²c² numbers."""
 
     def linear(p, x):
         return x @ p
 
     n, d, c = 40, 6, 3
     cost = estimate("entk", linear, jnp.ones((d, c)), jnp.ones((n, d)))
-    contraction = 2 * n * n * (d + c * c * (c + 1))
+    contraction = n * n * (d + c * c * (c + 1))
     reading = n * 2 * d * c * (1 + c)
     assert cost.flops == contraction + reading
     assert cost.bytes >= n * n * c * c * 8

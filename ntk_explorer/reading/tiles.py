@@ -1,0 +1,95 @@
+"""A kernel in two steps, so that each example is read once per panel: read tiles of examples, contract any two.
+
+Rows are held, columns are streamed past them; with x2 = x1 each pair of tiles is contracted once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Tile(NamedTuple):
+    """A piece of the kernel: which examples of x1, which of x2, and an array [t, u, ...] or several by name."""
+
+    rows: slice
+    columns: slice
+    values: Any
+
+
+@dataclass(frozen=True)
+class TiledKernel:
+    """A kernel of given examples, not yet computed.
+
+    ``read(x[t, ...])`` gives what is held of a tile of examples, arrays with a leading axis of examples;
+    ``contract(left, right)`` gives the kernel [t, u, ...] (or a dictionary of them) between two tiles, where
+    ``right=None`` stands for the left one again. ``x2=None`` stands for ``x1`` again.
+    """
+
+    read: Callable[[Any], Any]
+    contract: Callable[[Any, Any], Any]
+    x1: Any
+    x2: Any = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of examples along rows and columns."""
+        return len(self.x1), len(self.x1 if self.x2 is None else self.x2)
+
+    def grid(self, size: int) -> list[tuple[slice, slice]]:
+        """Rows and columns of all tiles that are computed, panel by panel."""
+        n, m = self.shape
+        return [
+            (slice(i, min(i + size, n)), slice(j, min(j + size, m)))
+            for i in range(0, n, size)
+            for j in range(i if self.x2 is None else 0, m, size)
+        ]
+
+    def tiles(self, size: int, *, skip: Callable[[slice, slice], bool] = lambda *_: False) -> Iterator[Tile]:
+        """Compute tile after tile of at most ``size`` × ``size`` examples, those to ``skip`` left out."""
+        columns_of = self.x1 if self.x2 is None else self.x2
+        held_rows = held = None
+        for rows, columns in self.grid(size):
+            if skip(rows, columns):
+                continue
+            if rows != held_rows:
+                held = None  # before the next panel is read: two do not fit
+                held_rows, held = rows, self.read(self.x1[rows])
+            itself = self.x2 is None and rows == columns
+            yield Tile(rows, columns, self.contract(held, None if itself else self.read(columns_of[columns])))
+
+
+def evaluate(kernel: TiledKernel, batch_size: int | None = None) -> Any:
+    """The whole kernel in memory, [n, m, ...] or a dictionary of them; may be traced."""
+    tiles = list(kernel.tiles(batch_size or max(kernel.shape)))
+    if len(tiles) == 1:
+        return tiles[0].values
+    places = [(tile.rows.start, tile.columns.start) for tile in tiles]
+    return jax.tree.map(
+        lambda *values: assembled(dict(zip(places, values, strict=True))), *(tile.values for tile in tiles)
+    )
+
+
+def mirrored(values: Any) -> Any:
+    """Tiles of (x2, x1) from those of (x1, x2): both pairs of axes change places."""
+    return jax.tree.map(lambda a: a.T if a.ndim == 2 else a.transpose(1, 0, 3, 2), values)
+
+
+def diagonal(kernel: TiledKernel, held: Any) -> jax.Array:
+    """K(x, x) of every example that was read: [t, ...]."""
+    alone = jax.tree.map(lambda a: a[:, None], held)
+    return jax.vmap(lambda one: kernel.contract(one, None)[0, 0])(alone)
+
+
+def assembled(grid: dict[tuple[int, int], jax.Array]) -> jax.Array:
+    """Tiles side by side, by the place of each; one that is not there is the mirror image of its counterpart."""
+
+    def block(i, j):
+        return grid[i, j] if (i, j) in grid else mirrored(grid[j, i])
+
+    rows, columns = sorted({i for i, _ in grid}), sorted({j for _, j in grid})
+    return jnp.concatenate([jnp.concatenate([block(i, j) for j in columns], axis=1) for i in rows])
