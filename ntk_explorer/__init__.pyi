@@ -29,6 +29,7 @@ from .linalg.estimates import frobenius_norm as frobenius_norm
 from .linalg.estimates import trace as trace
 from .linalg.top import top_eigenvalues as top_eigenvalues
 from .spectra import SUMMARIES as SUMMARIES
+from .spectra.density import spectral_density as spectral_density
 from .spectra.summaries import spectrum as spectrum
 from .sweeps.files import load_sweep as load_sweep
 from .sweeps.plan import SweepPlan as SweepPlan

@@ -137,14 +137,13 @@ def kernel_operator(
     plan = plan_products(name, f, params, x, batch_size=batch_size, method=method)
     card, params = KERNELS[name], jax.tree.map(jnp.asarray, params)
     directions, paired = card.extras["directions"], card.extras["paired"]
-    batches, n = products.in_batches(jnp.asarray(x), plan.batch), len(x)
-    reading = {"directions": directions, "n": n, "precision": precision}
+    x, reading = jnp.asarray(x), {"directions": directions, "batch": plan.batch, "precision": precision}
     if plan.method == "factored":
         product = products.Factored(paired, precision, plan.columns)
-        held = products.read_factors(f, params, batches, **reading)
+        held = products.read_factors(f, params, x, **reading)
     else:
         product = products.Transforms(f, directions, paired, precision, plan.columns)
-        held = params, batches
+        held = params, products.in_batches(x, plan.batch)
     return KernelOperator(
         name,
         plan.method,
@@ -154,7 +153,7 @@ def kernel_operator(
         plan.cost,
         product,
         held,
-        lambda: products.diagonal(f, params, batches, paired=paired, **reading),
+        lambda: products.diagonal(f, params, x, paired=paired, **reading),
     )
 
 

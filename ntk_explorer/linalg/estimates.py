@@ -22,10 +22,9 @@ class Estimated:
         """``12.3 ± 0.4``, to the digits that mean something."""
         if not self.standard_error > 0:
             return f"{self.value:.6g}"
-        digits = max(0, 1 - math.floor(math.log10(self.standard_error)))
-        if digits > 6 or abs(self.value) >= 1e6:
-            return f"{self.value:.6g} ± {self.standard_error:.1g}"
-        return f"{self.value:.{digits}f} ± {self.standard_error:.{digits}f}"
+        ratio = abs(self.value) / self.standard_error
+        digits = max(2, 2 + math.floor(math.log10(ratio))) if ratio > 0 else 2
+        return f"{self.value:.{min(digits, 8)}g} ± {self.standard_error:.2g}"
 
 
 class Moments(NamedTuple):

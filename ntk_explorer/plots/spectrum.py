@@ -10,7 +10,7 @@ import xarray as xr
 
 from ntk_explorer.plots import FIGURES, captions, theme
 from ntk_explorer.plots.width import HIGHEST, seed_band
-from ntk_explorer.spectra.eigen import rounding_floor
+from ntk_explorer.spectra.eigen import noise_floor
 
 RANK = hv.Dimension("rank", label="rank k (K ⊗ I has each eigenvalue of K c times)")
 EIGENVALUE = hv.Dimension("eigenvalue", label="eigenvalue λ_k")
@@ -120,7 +120,7 @@ def _above_rounding(ds: xr.Dataset, values: np.ndarray, *, axis: int) -> tuple[n
     finite = np.isfinite(values)
     count = finite.sum(axis=axis, keepdims=True)
     largest = np.max(values, axis=axis, keepdims=True, initial=0.0, where=finite)
-    above = finite & (values > rounding_floor(largest, count, ds.attrs.get("dtype", "float64")))
+    above = finite & (values > noise_floor(largest, count, ds.attrs.get("dtype", "float64")))
     return np.where(above, values, np.nan), int((finite & ~above).sum())
 
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ntk_explorer.reading.cost import _forward
-from ntk_explorer.reading.products import Factors, _places
+from ntk_explorer.reading.chunks import forward_pass
+from ntk_explorer.reading.contract import Factors
 from ntk_explorer.reading.taps import read_network, tap
 
 
@@ -48,7 +48,7 @@ def product_shapes(f: Callable[..., Any], params: Any, x: Any, directions: Calla
         cotangents.shape[0],
         reading.program.out_avals[0].dtype,
         sum(math.prod(shape) for shape in reading.shapes),
-        *_forward(reading.program.jaxpr),
+        *forward_pass(reading.program.jaxpr),
         tuple(items.values()),
     )
 
@@ -84,7 +84,7 @@ def _one_item(item, k, *, paired):
         q = item.values.shape[2]
         return 0, q, 2 * k * q
     s, o = item.sensitivities.shape[2:]
-    p = sum(place.shape[2] for place in _places(item))
+    p = sum(place.shape[2] for place in item.inputs)
     return 2 * s * o, p * o, 2 * s * o * (k + p * (k if paired else 1))
 
 

@@ -18,7 +18,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ntk_explorer.reading.taps import Factors, Gradients, read_network, tap
+from ntk_explorer.reading import tiles
+from ntk_explorer.reading.chunks import in_chunks
+from ntk_explorer.reading.contract import Factors, nothing
+from ntk_explorer.reading.tangent import tiled_tangent_kernel
+from ntk_explorer.reading.taps import read_network, tap
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def _down_and_up(item, v):
         return jnp.einsum("nkq,qr->nkr", item.values, jnp.einsum("nkq,nkr->qr", item.values, v))
     weighted = jnp.einsum("nkso,nkr->nsor", item.sensitivities, v)
     back = sum(
-        jnp.einsum("nsp,por->nsor", inputs, jnp.einsum("nsp,nsor->por", inputs, weighted)) for inputs in _places(item)
+        jnp.einsum("nsp,por->nsor", inputs, jnp.einsum("nsp,nsor->por", inputs, weighted)) for inputs in item.inputs
     )
     return jnp.einsum("nkso,nsor->nkr", item.sensitivities, back)
 
@@ -162,45 +166,20 @@ def _cut(cotangents, shape):
     return jnp.moveaxis(filled.reshape(q, batches, size, c), 1, 0)
 
 
-@partial(jax.jit, static_argnames=("f", "directions", "n", "precision"))
-def read_factors(f, params, batches, *, directions, n: int, precision: str):
-    """Factors and gradients of all n examples, read a batch at a time: what :class:`Factored` holds."""
-    with jax.default_matmul_precision(precision):
-        read = _reader(f, params, batches, directions)
-        return jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:])[:n], jax.lax.map(read, batches))
-
-
-@partial(jax.jit, static_argnames=("f", "directions", "paired", "n", "precision"))
-def diagonal(f, params, batches, *, directions, paired: bool, n: int, precision: str):
-    """The diagonal [N] of the kernel, exactly: squared lengths of gradients, a batch at a time."""
-    with jax.default_matmul_precision(precision):
-        read = _reader(f, params, batches, directions)
-        squares = jax.lax.map(lambda x: jnp.sum(jnp.stack([*map(_squared_lengths, read(x).values())]), axis=0), batches)
-        squares = squares.reshape(-1, squares.shape[2])[:n]
-        return squares.sum(axis=1) if paired else squares.reshape(-1)
-
-
-def _reader(f, params, batches, directions):
-    reading = read_network(f, params, batches[0])
+@partial(jax.jit, static_argnames=("f", "directions", "batch", "precision"))
+def read_factors(f, params, x, *, directions, batch: int, precision: str):
+    """Factors and gradients of all examples, read a batch at a time: what :class:`Factored` holds."""
+    reading = read_network(f, params, x)
     cotangents = jnp.asarray(directions(reading.outputs))
-    nothing = {-1: Gradients(jnp.zeros((batches.shape[1], len(cotangents), 0), reading.program.out_avals[0].dtype))}
-    return lambda x: tap(reading, jax.tree.leaves(params), x, cotangents) or nothing
+    with jax.default_matmul_precision(precision):
+        found = in_chunks(lambda x: tap(reading, jax.tree.leaves(params), x, cotangents), x, batch)
+    return found or nothing(len(x), len(cotangents), reading.program.out_avals[0].dtype)
 
 
-def _squared_lengths(item):
-    """Squared norms [n k] of one parameter's gradients, by whichever of the two ways makes fewer numbers."""
-    if not isinstance(item, Factors):
-        return jnp.sum(item.values**2, axis=2)
-    g = item.sensitivities
-    s, o = g.shape[2:]
-
-    def squares(a):
-        if s * s <= a.shape[2] * o:
-            return jnp.einsum("nst,nkst->nk", jnp.einsum("nsp,ntp->nst", a, a), jnp.einsum("nkso,nkto->nkst", g, g))
-        return jnp.sum(jnp.einsum("nsp,nkso->nkpo", a, g) ** 2, axis=(2, 3))
-
-    return sum(squares(a) for a in _places(item))
-
-
-def _places(item):
-    return item.inputs if isinstance(item.inputs, tuple) else (item.inputs,)
+@partial(jax.jit, static_argnames=("f", "directions", "paired", "batch", "precision"))
+def diagonal(f, params, x, *, directions, paired: bool, batch: int, precision: str):
+    """The diagonal [N] of the kernel, exactly: squared lengths of gradients, a batch at a time."""
+    # Tiles of one example, since that is what each parameter's road is chosen for.
+    kernel = tiled_tangent_kernel(f, params, x, directions=directions, paired=paired, batch_size=1, precision=precision)
+    values = in_chunks(lambda x: tiles.diagonal(kernel, kernel.read(x)), x, batch)
+    return values if paired else jnp.diagonal(values, axis1=1, axis2=2).reshape(-1)

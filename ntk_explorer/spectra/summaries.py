@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ntk_explorer.spectra import SUMMARIES
-from ntk_explorer.spectra.eigen import eigenvalues, rounding_floor
+from ntk_explorer.spectra.eigen import eigenvalues, noise_floor
 
 DECAY_RANGE = (0.05, 0.5)
 
@@ -78,7 +78,7 @@ def decay_exponent(values: np.ndarray) -> float:
     count = values.size
     ranks = np.arange(max(1, math.ceil(DECAY_RANGE[0] * count)), math.floor(DECAY_RANGE[1] * count) + 1)
     chosen = values[ranks - 1]
-    above = chosen > rounding_floor(values[0], count, values.dtype)
+    above = chosen > noise_floor(values[0], count, values.dtype)
     if above.sum() < 3:
         return math.nan
     x, y = np.log(ranks[above]), np.log(chosen[above].astype(float))
@@ -107,7 +107,8 @@ def spectrum(kernel) -> xr.Dataset:
     Returns:
         Dataset with ``eigenvalues(rank)``, rank 1..N descending, and one scalar variable per entry of
         ``SUMMARIES``: largest and smallest eigenvalue, condition number, effective rank, trace, decay
-        exponent, number of non-positive eigenvalues. Attributes are those of the kernel.
+        exponent, number of non-positive eigenvalues. Attributes are those of the kernel, and ``noise_floor``, below
+        which eigenvalues are rounding.
 
     Raises:
         InvalidInput: see :func:`ntk_explorer.spectra.eigen.eigenvalues`.
@@ -120,4 +121,6 @@ def spectrum(kernel) -> xr.Dataset:
     values = np.asarray(eigenvalues(kernel))
     ranked = xr.DataArray(values, {"rank": np.arange(1, values.size + 1)}, ("rank",), attrs={"long_name": "eigenvalue"})
     variables = {name: ((), entry(values), {"long_name": entry.label}) for name, entry in SUMMARIES.items()}
-    return xr.Dataset({"eigenvalues": ranked, **variables}, attrs=getattr(kernel, "attrs", {}))
+    attrs = dict(getattr(kernel, "attrs", {}))
+    attrs["noise_floor"] = float(noise_floor(values[0], values.size, values.dtype, attrs.get("precision", "highest")))
+    return xr.Dataset({"eigenvalues": ranked, **variables}, attrs=attrs)
