@@ -10,6 +10,7 @@ import xarray as xr
 from ntk_explorer.comparison import MEASURES
 from ntk_explorer.comparison.scaling import fit_slope
 from ntk_explorer.errors import InvalidInput
+from ntk_explorer.kernels import shares_limit
 
 COLUMNS = ("width", "kernel", "rel. Frobenius error", "λmax error", "λmax", "condition number")
 ENTK = "entk"
@@ -66,6 +67,11 @@ def _slopes(results: xr.Dataset) -> Iterator[str]:
     for measure in ("relative_frobenius", "largest_eigenvalue_error"):
         for kernel in results["compared"].values:
             yield f"  {MEASURES[measure].label:28}{kernel:14}{_slope(results[measure].sel(compared=kernel))}"
+    if reason := results.attrs.get("no_limit"):
+        yield f"No distance to the infinite-width NTK: {reason}."
+        return
+    for kernel in filter(shares_limit, results["kernel"].values):
+        yield f"  {'distance to infinite width':28}{kernel:14}{_slope(results['distance_to_limit'].sel(kernel=kernel))}"
 
 
 def _slope(values: xr.DataArray) -> str:

@@ -110,6 +110,30 @@ def largest_eigenvalue_error(kernel, entk) -> float:
     return _ratio(abs(float(_spectrum(kernel)[0]) - largest), largest)
 
 
+def distance_to_limit(kernel, limit) -> float:
+    """Distance of a network's kernel from its limit of infinite width, relative to the limit.
+
+        ‖Θ − Θ_∞ ⊗ I‖_F / ‖Θ_∞ ⊗ I‖_F   or, for one number per pair,   ‖K − Θ_∞‖_F / ‖Θ_∞‖_F
+
+    The second is the first for the lift K ⊗ I. The limit is the scale, since it alone is free of chance.
+
+    Args:
+        kernel: Θ [n, m, c, c] or K [n, m]; numpy, jax or xarray.
+        limit: Θ_∞ [n, m], from :func:`ntk_explorer.infinite.limits.infinite_ntk`.
+
+    Returns:
+        The relative distance; NaN when the limit is zero.
+
+    Raises:
+        InvalidInput: the shapes do not belong together, or a kernel holds NaN or infinite entries.
+    """
+    kernel = unwrap(kernel)
+    blocks = kernel[:, :, None, None] if kernel.ndim == 2 else kernel
+    error, scale = block_error(limit, blocks), np.asarray(unwrap(limit))
+    xp, outputs = error.__array_namespace__(), blocks.shape[-1]
+    return _ratio(float(xp.linalg.vector_norm(error)), math.sqrt(outputs) * float(np.linalg.vector_norm(scale)))
+
+
 def condition_numbers(kernel, entk) -> tuple[float, float]:
     """Condition numbers κ = λ_max/λ_min of a kernel and of the eNTK; shown side by side, as no bound relates them.
 

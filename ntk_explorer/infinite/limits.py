@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from ntk_explorer.architectures import ArchitectureConfig
+from ntk_explorer.architectures.cnn import CNNConfig
 from ntk_explorer.errors import InvalidInput, UnknownName
 from ntk_explorer.infinite import LIMITS
 from ntk_explorer.infinite.closed_form import closed_form
@@ -82,8 +83,11 @@ def _limit(which: str, config: ArchitectureConfig, x1, x2, method: str) -> np.nd
 
 
 def numbers_per_pair(config: ArchitectureConfig) -> int:
-    """Numbers that describe a pair of examples within an infinitely wide network: one for each pair of positions."""
-    return math.prod(config.inputs[:2]) ** 2 if getattr(config, "pooling", None) == "gap" else 1
+    """Numbers that describe a pair of examples within an infinitely wide network."""
+    if not isinstance(config, CNNConfig):
+        return 1
+    positions = math.prod(config.inputs[:2])
+    return positions**2 if config.pooling == "gap" else positions
 
 
 def _checked(config: ArchitectureConfig, x) -> np.ndarray:

@@ -24,16 +24,21 @@ def missing_twin(config: ArchitectureConfig) -> str | None:
     if not isinstance(config, MLPConfig | CNNConfig):
         return f"no twin of {config.architecture!r} at infinite width has been written"
     if config.activation not in DUALS:
-        known = ", ".join(DUALS)
-        return f"{config.activation} has no closed form at infinite width (these have: {known})"
+        return f"{config.activation} has no closed form at infinite width"
     return None
+
+
+def twins_in_words() -> str:
+    """Which networks have a known kernel at infinite width: ``an MLP or CNN with relu, … or gelu``."""
+    *others, last = DUALS
+    return f"an MLP or CNN with {', '.join(others)} or {last}"
 
 
 def require_twin(config: ArchitectureConfig) -> None:
     """InvalidInput with the reason when there is no twin."""
     reason = missing_twin(config)
     if reason:
-        raise InvalidInput(reason[0].upper() + reason[1:], "Use an mlp or cnn with one of these activations.")
+        raise InvalidInput(reason[0].upper() + reason[1:], f"Use {twins_in_words()}.")
 
 
 def twin(config: ArchitectureConfig) -> tuple[Any, Any, Any]:

@@ -19,7 +19,7 @@ from bokeh.resources import Resources
 from ntk_explorer.plots import captions
 from ntk_explorer.plots.matrices import error_heatmap, kernel_heatmap
 from ntk_explorer.plots.spectrum import spectra
-from ntk_explorer.plots.width import condition_numbers, convergence
+from ntk_explorer.plots.width import condition_numbers, convergence, distance_to_limit, missing_limit
 
 HEIGHT = 460
 # Larger matrices would make a file of many megabytes, one picture per width.
@@ -76,6 +76,7 @@ def html_report(ds: xr.Dataset, *, heading: str = "Kernels against width", code:
         The text of the HTML file, about 2 MB, most of it the Bokeh library.
     """
     figures = [convergence(ds), convergence(ds, "largest_eigenvalue_error"), condition_numbers(ds)]
+    figures += [] if missing_limit(ds) else [distance_to_limit(ds)]
     parts = [_model(figure) for figure in figures]
     parts.insert(1, _scrubbed(ds))
     script, places = components(parts, wrap_script=True)

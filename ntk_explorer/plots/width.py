@@ -9,13 +9,14 @@ import xarray as xr
 from ntk_explorer.comparison import MEASURES
 from ntk_explorer.comparison.scaling import fit_slope
 from ntk_explorer.errors import InvalidInput
+from ntk_explorer.kernels import shares_limit
 from ntk_explorer.plots import FIGURES, captions, theme
-from ntk_explorer.registry import Entry
 from ntk_explorer.spectra import SUMMARIES
 
 WIDTH = hv.Dimension("width", label="width (hidden units or channels per layer)")
 HIGHEST, SEED = hv.Dimension("highest"), hv.Dimension("seed")
 REFERENCE = "reference: width^(−1/2)"
+LIMIT_AXIS = "distance ‖Θ − Θ∞⊗I‖ / ‖Θ∞⊗I‖"
 
 
 @FIGURES.register("convergence", label="Error against width")
@@ -34,7 +35,30 @@ def convergence(ds: xr.Dataset, measure: str = "relative_frobenius") -> hv.Overl
         An overlay with the same elements for the same kernels, whatever is missing.
     """
     values = ds[measure].transpose("compared", "width", "seed").rename(compared="kernel")
-    return _against_width(ds, values, MEASURES[measure], fitted=True)
+    return _against_width(ds, values, MEASURES[measure].label, MEASURES[measure].extras["axis"], fitted=True)
+
+
+@FIGURES.register("distance_to_limit", label="Distance to the infinite-width NTK")
+def distance_to_limit(ds: xr.Dataset) -> hv.Overlay:
+    """How far the eNTK, and each kernel made of its blocks, is from the NTK at infinite width, against width.
+
+    Args:
+        ds: a sweep, finished or not.
+
+    Returns:
+        An overlay as from :func:`convergence`; the reference passes through the first mean of the eNTK. It is
+        empty, and says why, where no limit is known.
+    """
+    nowhere, reason = xr.full_like(ds["largest_eigenvalue"], np.nan), missing_limit(ds)
+    values = ds.get("distance_to_limit", nowhere.rename("distance_to_limit")).transpose("kernel", "width", "seed")
+    values = values.sel(kernel=[name for name in values["kernel"].values if shares_limit(str(name))])
+    label = f"no distance to infinite width: {reason}" if reason else "distance to the infinite-width NTK"
+    return _against_width(ds, values, label, LIMIT_AXIS, fitted=True)
+
+
+def missing_limit(ds: xr.Dataset) -> str:
+    """Why a sweep has no distances to the limit, in words; empty when it has them."""
+    return ds.attrs.get("no_limit", "") if "distance_to_limit" in ds else "it was computed by an earlier version"
 
 
 @FIGURES.register("condition_numbers", label="Condition numbers")
@@ -54,15 +78,15 @@ def summaries(ds: xr.Dataset, name: str) -> hv.Overlay:
     Returns:
         An overlay as from :func:`convergence`, without slopes and reference.
     """
-    values = ds[name].transpose("kernel", "width", "seed")
-    return _against_width(ds, values, SUMMARIES[name], fitted=False)
+    values, card = ds[name].transpose("kernel", "width", "seed"), SUMMARIES[name]
+    return _against_width(ds, values, card.label, card.extras.get("axis", card.label), fitted=False)
 
 
-def _against_width(ds: xr.Dataset, variable: xr.DataArray, card: Entry, *, fitted: bool) -> hv.Overlay:
+def _against_width(ds: xr.Dataset, variable: xr.DataArray, label: str, axis: str, *, fitted: bool) -> hv.Overlay:
     names, widths = [str(name) for name in variable["kernel"].values], variable["width"].values.astype(float)
     values = variable.values
     drawable = np.where(np.isfinite(values) & (values > 0), values, np.nan)
-    ydim = hv.Dimension(card.name, label=card.extras.get("axis", card.label))
+    ydim = hv.Dimension(str(variable.name), label=axis)
     layers = [
         layer for name, table in zip(names, drawable, strict=True) for layer in _kernel(ydim, name, widths, table)
     ]
@@ -77,7 +101,7 @@ def _against_width(ds: xr.Dataset, variable: xr.DataArray, card: Entry, *, fitte
         ylim=limits,
         xticks=theme.width_ticks(widths),
         yticks=theme.log_ticks(limits),
-        title=f"{card.label[0].upper()}{card.label[1:]}{_omitted(values)}\n{captions.setup(ds)} · {captions.runs(ds)}",
+        title=f"{label[0].upper()}{label[1:]}{_omitted(values)}\n{captions.setup(ds)} · {captions.runs(ds)}",
         legend=legend,
         legend_position="top_right",
     )

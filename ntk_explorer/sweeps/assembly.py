@@ -28,8 +28,9 @@ class CellResult:
     """What one initialisation at one width gave.
 
     ``arrays`` holds, for kernels k: ``eigenvalues.k`` [N] descending; for compared kernels k and measures m
-    that need blocks: ``m.k``; where matrices are kept: ``gram.k`` and ``block_error.k`` [n, n] float32;
-    ``seconds``; ``device``. ``examples`` holds ``label`` [n], ``ids`` [n] and ``class_names``.
+    that need blocks: ``m.k``; ``distance_to_limit.k``, or else ``no_limit``, the reason in words; where
+    matrices are kept: ``gram.k`` and ``block_error.k`` [n, n] float32; ``seconds``; ``device``.
+    ``examples`` holds ``label`` [n], ``ids`` [n] and ``class_names``.
     """
 
     width: int
@@ -63,13 +64,15 @@ def assemble(plan: SweepPlan, cells: Iterable[CellResult]) -> xr.Dataset:
         - ``eigenvalues(kernel, width, seed, rank)``, descending; NaN beyond n for n × n kernels;
         - one variable per entry of ``SUMMARIES``, over (kernel, width, seed);
         - one variable per entry of ``MEASURES``, over (compared, width, seed);
+        - ``distance_to_limit(kernel, width, seed)``, ‖Θ − Θ_∞ ⊗ I‖_F / ‖Θ_∞ ⊗ I‖_F, of kernels that have the
+          infinite-width NTK as their limit;
         - ``gram(kernel, width, matrix_seed, x1, x2)`` float32; for the eNTK ‖Θ_ij‖_F / √c;
         - ``block_error(compared, width, matrix_seed, x1, x2)`` float32, ‖Θ_ij − K_ij I‖_F / √c;
         - ``seconds(width, seed)``.
 
         ``matrix_seed`` holds the first seeds only, as many as fit into 64 MB and at least one. Coordinates
         ``label(x1)`` and ``ids(x1)``; attributes plan (JSON), versions (JSON), class_names (JSON), device,
-        dtype and created.
+        dtype and created, and no_limit where no infinite-width NTK is known, in words.
 
     Raises:
         InvalidInput: there is no cell.
@@ -91,6 +94,7 @@ class _Table:
         variables = {"eigenvalues": self._eigenvalues(), **self._summaries(), **self._measures()}
         variables["gram"] = self._matrices("gram", "kernel", self.kernels, "Gram matrix")
         variables["block_error"] = self._matrices("block_error", "compared", self.plan.kernels, "‖Θ_ij − K_ij I‖ / √c")
+        variables["distance_to_limit"] = self._distances()
         variables["seconds"] = self._seconds()
         return xr.Dataset(variables, self._coords(variables), self._attrs())
 
@@ -108,7 +112,8 @@ class _Table:
         }
 
     def _attrs(self) -> dict[str, str]:
-        return {
+        no_limit = str(self.cells[0].arrays.get("no_limit", ""))
+        return ({"no_limit": no_limit} if no_limit else {}) | {
             # Shapes and the width of one network are no part of a sweep over widths.
             "plan": self.plan.model_dump_json(exclude={"network": set(DERIVED)}),
             "versions": json.dumps({name: version(name) for name in PACKAGES}),
@@ -154,6 +159,13 @@ class _Table:
                     values[k, self.row[cell.width], cell.index] = value
             table[name] = (("compared", "width", "seed"), values, {"long_name": entry.label})
         return table
+
+    def _distances(self) -> tuple:
+        values = self._empty(len(self.kernels), len(self.row), self.plan.seeds)
+        for cell in self.cells:
+            for k, name in enumerate(self.kernels):
+                values[k, self.row[cell.width], cell.index] = cell.arrays.get(f"distance_to_limit.{name}", np.nan)
+        return ("kernel", "width", "seed"), values, {"long_name": "distance to the infinite-width NTK"}
 
     def _matrices(self, what: str, dim: str, names: tuple[str, ...], label: str) -> tuple:
         kept = matrix_seeds(self.plan, self.n)

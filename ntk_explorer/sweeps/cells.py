@@ -12,15 +12,16 @@ import numpy as np
 
 from ntk_explorer.architectures import Network, build
 from ntk_explorer.comparison import MEASURES
-from ntk_explorer.comparison.measures import block_error, block_norm
+from ntk_explorer.comparison.measures import block_error, block_norm, distance_to_limit
 from ntk_explorer.datasets import LabelledData
-from ntk_explorer.kernels import KERNELS
+from ntk_explorer.kernels import KERNELS, shares_limit
 from ntk_explorer.spectra.eigen import eigenvalues, unwrap
 from ntk_explorer.sweeps.assembly import CellResult, matrix_bytes
+from ntk_explorer.sweeps.limit import WidthLimit
 from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
 
 PRODUCER = "sweep-cell"
-REVISION = 1  # raise it when a cell's numbers or names change: stored cells are then computed again
+REVISION = 2  # raise it when a cell's numbers or names change: stored cells are then computed again
 # Beyond this, only the first seed's cells keep their matrices.
 MATRIX_LIMIT = 4_000_000
 
@@ -70,7 +71,9 @@ def initialise(plan: SweepPlan, network: Network, index: int):
     return network.init(key)
 
 
-def compute_cell(plan: SweepPlan, data: LabelledData, width: int, index: int) -> CellResult:
+def compute_cell(
+    plan: SweepPlan, data: LabelledData, width: int, index: int, limit: WidthLimit | None = None
+) -> CellResult:
     """Compute one cell.
 
     Args:
@@ -78,6 +81,7 @@ def compute_cell(plan: SweepPlan, data: LabelledData, width: int, index: int) ->
         data: its examples.
         width: a hidden width.
         index: number of the initialisation.
+        limit: the sweep's own, so that its cells share the work; else it is made anew.
 
     Returns:
         The :class:`CellResult`.
@@ -89,7 +93,7 @@ def compute_cell(plan: SweepPlan, data: LabelledData, width: int, index: int) ->
         network = network_at(plan, data, width)
         kernels = all_kernels(plan, network, initialise(plan, network, index), jax.numpy.asarray(data.x, plan.dtype))
         arrays = {f"eigenvalues.{name}": np.asarray(eigenvalues(kernel)) for name, kernel in kernels.items()}
-        arrays |= _errors(plan, kernels)
+        arrays |= _errors(plan, kernels) | _distances(kernels, limit or WidthLimit(plan, data), width)
         if index == 0 or matrix_bytes(plan, len(data.x)) <= MATRIX_LIMIT:
             arrays |= _matrices(plan, kernels)
     arrays["seconds"] = np.asarray(time.perf_counter() - begun)
@@ -116,6 +120,17 @@ def _errors(plan: SweepPlan, kernels: dict) -> dict[str, np.ndarray]:
         for measure, entry in MEASURES.items()
         if "spectral" not in entry.tags
         for name in plan.kernels
+    }
+
+
+def _distances(kernels: dict, limit: WidthLimit, width: int) -> dict[str, np.ndarray]:
+    infinite = limit.at(width)
+    if infinite is None:
+        return {"no_limit": np.asarray(limit.missing)}
+    return {
+        f"distance_to_limit.{name}": np.asarray(distance_to_limit(kernel, infinite))
+        for name, kernel in kernels.items()
+        if shares_limit(name)
     }
 
 

@@ -10,12 +10,14 @@ from ntk_explorer.kernels.estimate import Estimate, estimate, human_bytes
 from ntk_explorer.store import CellStore
 from ntk_explorer.sweeps.assembly import matrix_bytes, matrix_seeds
 from ntk_explorer.sweeps.cells import cell_keys, network_at
+from ntk_explorer.sweeps.limit import WidthLimit
 from ntk_explorer.sweeps.plan import SweepPlan
 
 # Eigenvalues of an N × N matrix take about as long as 9 N³ operations of a matrix product (two-core CPU, float64).
 EIGENVALUE_COST = 9
 # Copies of the (n c)² matrix beside the eNTK while its eigenvalues are taken.
 EIGENVALUE_COPIES = 3
+LIMIT_COPIES = 3  # of the n × n kernel at infinite width, in float64
 COMPILE_SECONDS = 1.0  # per width, the first time
 
 
@@ -60,6 +62,7 @@ def estimate_sweep(plan: SweepPlan, *, store: CellStore | None = None) -> SweepE
     costs = {width: cell_estimate(plan, data, width) for width in set(missing)}
     rate = matmul_rate(plan.dtype)
     seconds = sum(costs[width].seconds(rate) for width in missing) + COMPILE_SECONDS * len(costs)
+    seconds += WidthLimit(plan, data).seconds
     return SweepEstimate(
         max(cost.bytes for cost in costs.values()),
         seconds,
@@ -79,7 +82,7 @@ def cell_estimate(plan: SweepPlan, data: LabelledData, width: int) -> Estimate:
         cost = estimate("entk", network.apply, params, jax.ShapeDtypeStruct(data.x.shape, plan.dtype))
     n, size = len(data.x), len(data.x) * data.outputs
     itemsize = 8 if plan.dtype == "float64" else 4
-    kept = matrix_bytes(plan, n) * len(plan.widths) * matrix_seeds(plan, n)
+    kept = matrix_bytes(plan, n) * len(plan.widths) * matrix_seeds(plan, n) + LIMIT_COPIES * n**2 * 8
     flops = EIGENVALUE_COST * (size**3 + len(plan.kernels) * n**3)
     return Estimate(
         f"A cell of the sweep at width {width} (eNTK of {size} × {size})",

@@ -13,6 +13,7 @@ from ntk_explorer.store import CellStore
 from ntk_explorer.sweeps.assembly import CellResult, assemble
 from ntk_explorer.sweeps.cells import all_kernels, cell_keys, compute_cell, examples, initialise, network_at
 from ntk_explorer.sweeps.estimate import require_memory
+from ntk_explorer.sweeps.limit import WidthLimit
 from ntk_explorer.sweeps.plan import SweepPlan
 from ntk_explorer.sweeps.progress import Clock
 
@@ -57,8 +58,9 @@ def iterate_steps(plan: SweepPlan, *, store: CellStore | str | Path | None = Non
         yield Step(CellResult(width, index, arrays, examples(data), True), done, len(keys), clock.elapsed, None)
     if missing:
         require_memory(plan, data, max(width for width, _ in missing))
+    limit = WidthLimit(plan, data)
     for number, (width, index) in enumerate(missing, 1):
-        cell = compute_cell(plan, data, width, index)
+        cell = compute_cell(plan, data, width, index, limit)
         store.put(keys[width, index], cell.arrays)
         clock.record(width, float(cell.arrays["seconds"]))
         left = clock.left(width for width, _ in missing[number:])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from ntk_explorer.comparison.measures import block_error, block_norm, relative_frobenius
+from ntk_explorer.comparison.measures import block_error, block_norm, distance_to_limit, relative_frobenius
 from ntk_explorer.kernels import KERNELS
 from ntk_explorer.spectra.eigen import eigenvalues
 from ntk_explorer.sweeps.assembly import CellResult, assemble
@@ -33,9 +33,12 @@ def cell(plan: SweepPlan, labels: np.ndarray, c: int, width: int, index: int, na
     theta = blocks(np.random.default_rng([plan.seed, width, index]), labels, c, width)
     arrays = {"seconds": np.array(0.1), "device": np.array("by hand")}
     arrays |= {"eigenvalues.entk": np.asarray(eigenvalues(theta)), "gram.entk": block_norm(theta) / np.sqrt(c)}
+    limit = np.eye(labels.size) + (labels[:, None] == labels[None, :])
+    arrays["distance_to_limit.entk"] = np.array(distance_to_limit(theta, limit))
     for name in plan.kernels:
         kernel = KERNELS[name].extras["from_blocks"](theta)
         arrays[f"eigenvalues.{name}"] = np.asarray(eigenvalues(kernel))
+        arrays[f"distance_to_limit.{name}"] = np.array(distance_to_limit(kernel, limit))
         arrays[f"relative_frobenius.{name}"] = np.array(relative_frobenius(kernel, theta))
         arrays[f"gram.{name}"] = kernel.astype(np.float32)
         arrays[f"block_error.{name}"] = block_error(kernel, theta) / np.sqrt(c)

@@ -7,7 +7,15 @@ from sweeps_by_hand import sweep
 
 from ntk_explorer.comparison.scaling import fit_slope
 from ntk_explorer.plots.theme import kernel_style
-from ntk_explorer.plots.width import REFERENCE, condition_numbers, convergence, run_at, seed_band, summaries
+from ntk_explorer.plots.width import (
+    REFERENCE,
+    condition_numbers,
+    convergence,
+    distance_to_limit,
+    run_at,
+    seed_band,
+    summaries,
+)
 
 
 def options(figure):
@@ -83,7 +91,7 @@ def test_what_is_there_of_an_unfinished_sweep_is_drawn(finished, ongoing):
     assert options(convergence(ongoing))["xlim"] == options(convergence(finished))["xlim"]
 
 
-@pytest.mark.parametrize("draw", [convergence, condition_numbers])
+@pytest.mark.parametrize("draw", [convergence, condition_numbers, distance_to_limit])
 def test_elements_are_the_same_whatever_is_missing(finished, ongoing, unstarted, draw):
     keys = [list(draw(ds).data) for ds in (finished, ongoing, unstarted)]
     assert keys[0] == keys[1] == keys[2]
@@ -123,6 +131,33 @@ def test_errors_of_zero_are_counted_and_not_drawn():
 def test_condition_numbers_show_the_entk_beside_the_others(finished):
     labels = [label for label in options(condition_numbers(finished))["legend_labels"]]
     assert labels == ["eNTK", "pNTK", "trNTK", "single logit"]
+
+
+def test_distance_to_the_limit_is_drawn_and_fitted_for_the_entk_and_what_is_made_of_it(finished):
+    figure = distance_to_limit(finished)
+    texts = options(figure)["legend_labels"]
+    assert list(texts) == ["eNTK", "pNTK", "trNTK", "single logit"]
+    values = finished["distance_to_limit"].sel(kernel="entk")
+    assert texts["eNTK"] == f"eNTK: slope {fit_slope(finished['width'].values, values)}"
+    assert options(figure)["title"].startswith("Distance to the infinite-width NTK")
+    drawn = parts(figure, "eNTK")["Scatter"].dframe()
+    assert len(drawn) == values.size
+    for width, value, seed in drawn.itertuples(index=False):
+        assert value == float(values.sel(width=width, seed=seed))
+    first = parts(figure, "eNTK")["Curve"].dimension_values(1)[0]
+    assert parts(figure, REFERENCE)["Curve"].dimension_values(1)[0] == pytest.approx(first)
+
+
+def test_without_a_limit_the_figure_is_empty_and_says_why(finished):
+    unknown = finished.copy().assign_attrs(no_limit="tanh has no closed form")
+    unknown["distance_to_limit"] = unknown["distance_to_limit"] * np.nan
+    for ds, reason in (
+        (unknown, "tanh has no"),
+        (finished.drop_vars("distance_to_limit"), "it was computed by an earlier version"),
+    ):
+        figure = distance_to_limit(ds)
+        assert f"No distance to infinite width: {reason}" in options(figure)["title"]
+        assert len(parts(figure, "eNTK")["Scatter"]) == 0
 
 
 def test_any_summary_can_be_drawn(finished):

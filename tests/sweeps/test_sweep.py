@@ -77,7 +77,9 @@ def test_schema(plan, sweep):
     assert (sweep["seconds"] > 0).all()
     assert SweepPlan.model_validate_json(sweep.attrs["plan"]) == plan
     assert "outputs" not in sweep.attrs["plan"]
-    assert set(sweep.attrs) == {"plan", "versions", "class_names", "device", "dtype", "created"}
+    assert set(sweep.attrs) == {"plan", "versions", "class_names", "device", "dtype", "created", "no_limit"}
+    assert sweep["distance_to_limit"].isnull().all()
+    assert "tanh has no closed form" in sweep.attrs["no_limit"]
 
 
 def test_every_number_is_that_of_the_dense_jacobian(plan, sweep):

@@ -11,7 +11,16 @@ from ntk_explorer.dashboard.lesson import Lesson
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.dashboard.pages import PAGES
 from ntk_explorer.dashboard.pictures import Picture
+from ntk_explorer.dashboard.safe_text import safe_text
+from ntk_explorer.infinite.twin import twins_in_words
 from ntk_explorer.plots import width
+
+LIMIT = (
+    "<b>The limit.</b> As the network widens, its eNTK depends less and less on the draw and tends to "
+    "Θ<sub>∞</sub> ⊗ I, where Θ<sub>∞</sub>, one number per pair of examples, is computed without any network. "
+    "In the standard parameterisation both grow with the width, and it is their relative distance that vanishes. "
+    f"Θ<sub>∞</sub> is known for {twins_in_words()}."
+)
 
 
 def numbers(model: ExplorerModel) -> list[str]:
@@ -47,6 +56,7 @@ def page(model: ExplorerModel) -> pn.viewable.Viewable:
     error = figure(width.convergence, waiting="Curves appear here as soon as the first network is finished.")
     largest = figure(lambda result: width.convergence(result, "largest_eigenvalue_error"))
     condition = figure(width.condition_numbers)
+    distance = figure(width.distance_to_limit)
     model.figures["width"] = lambda _: Figure("convergence", {})
     return pn.Column(
         hint(
@@ -54,5 +64,24 @@ def page(model: ExplorerModel) -> pn.viewable.Viewable:
         ),
         error,
         side_by_side(largest, condition, least=460),
+        _limit(model, distance),
         sizing_mode="stretch_width",
     )
+
+
+def _limit(model: ExplorerModel, distance: Picture) -> pn.Column:
+    """The distance to the limit and what it is; where none is known, why not."""
+    words = pn.pane.HTML(LIMIT, visible=model.state.view.text, sizing_mode="stretch_width", margin=(10, 16))
+    why = pn.pane.HTML("", visible=False, sizing_mode="stretch_width", margin=(10, 16, 0, 16))
+    place = pn.Column(why, distance, words, sizing_mode="stretch_width")
+
+    def follow(*_) -> None:
+        reason = "" if model.result is None else width.missing_limit(model.result)
+        text = f"<b>No distance to infinite width:</b> {safe_text(reason)}." if reason else ""
+        if text != why.object:
+            why.param.update(object=text, visible=bool(text))
+            place[:] = [why, words] if reason else [why, distance, words]
+
+    model.param.watch(follow, "result")
+    follow()
+    return place
