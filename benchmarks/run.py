@@ -1,7 +1,7 @@
 """`make bench`: measure the project's own figures and print one table.
 
-``python benchmarks/run.py import_time sweep`` measures some of them. Figures that are kept, with date and
-hardware, are in RESULTS.md.
+``python benchmarks/run.py import_time sweep`` measures some of them, ``python benchmarks/run.py kernels`` our kernels
+beside the peers' (``--quick`` for two minutes of it). Figures that are kept, with date and hardware, are in RESULTS.md.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import importlib
 import os
 import platform
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
-MODULES = ("import_time", "sweep", "dashboard")
+FIGURES = ("import_time", "sweep", "dashboard")
+PACKAGES = ("jax", "numpy", "panel", "bokeh", "neural-tangents", "torch")
+MODULES = (*FIGURES, "kernels")
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,15 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
 def heading() -> str:
-    packages = ", ".join(f"{name} {version(name)}" for name in ("jax", "numpy", "panel", "bokeh"))
+    packages = ", ".join(f"{name} {found}" for name in PACKAGES if (found := _installed(name)))
     return (
         f"{date.today().isoformat()} · {processor()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} · "
         f"Python {platform.python_version()}, {packages}"
@@ -54,14 +64,27 @@ def heading() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure figures and print one table.")
     parser.add_argument("modules", nargs="*", metavar="MODULE", help=f"some of {', '.join(MODULES)} (default: all)")
-    chosen = parser.parse_args().modules or MODULES
+    parser.add_argument("--quick", action="store_true", help="fewer kernels, in a hurry")
+    options = parser.parse_args()
+    chosen = options.modules or MODULES
     unknown = [name for name in chosen if name not in MODULES]
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(MODULES)}")
-    print(heading(), "", "| figure | measured | at most | reached |", "|---|---|---|---|", sep="\n", flush=True)
-    for name in chosen:
+    print(heading(), "", sep="\n", flush=True)
+    for line in _lines(chosen, quick=options.quick):
+        print(line, flush=True)
+
+
+def _lines(chosen: Sequence[str], *, quick: bool) -> Iterator[str]:
+    figures = [name for name in FIGURES if name in chosen]
+    if figures:
+        yield from ("| figure | measured | at most | reached |", "|---|---|---|---|")
+    for name in figures:
         for figure in importlib.import_module(name).measure():
-            print(figure.row(), flush=True)
+            yield figure.row()
+    if "kernels" in chosen:
+        yield from ([""] if figures else [])
+        yield from importlib.import_module("kernels").report(quick=quick)
 
 
 if __name__ == "__main__":
