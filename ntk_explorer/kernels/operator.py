@@ -175,7 +175,7 @@ def plan_products(
     """What :func:`kernel_operator` will do and what a product will cost; arguments and errors are the same."""
     from ntk_explorer.reading.machine import available_bytes  # not above: cards are read without jax
     from ntk_explorer.reading.product_cost import COSTS, product_shapes
-    from ntk_explorer.reading.tangent import _checked
+    from ntk_explorer.reading.tangent import tiled_tangent_kernel
 
     card = KERNELS[name]
     if method not in METHODS:
@@ -186,10 +186,10 @@ def plan_products(
             f"The kernel {name!r} is not made of gradients along fixed directions, so it has no products of its own",
             f"Choose one of {', '.join(fitting)}, or form its matrix with gram.",
         )
-    if batch_size is not None and batch_size < 1:
-        raise InvalidInput(f"batch_size is {batch_size}", "Give a positive number, or None for what fits.")
-    x = _checked(x, "x")
-    shapes, paired = product_shapes(f, params, x, card.extras["directions"]), card.extras["paired"]
+    directions, paired = card.extras["directions"], card.extras["paired"]
+    # For its checks: what no kernel can be computed from has no products either.
+    x = tiled_tangent_kernel(f, params, x, directions=directions, paired=paired, batch_size=batch_size).x1
+    shapes = product_shapes(f, params, x, directions)
     size = len(x) * (1 if paired else shapes.k)
     budget, plans = available_bytes() // 2, []
     for road in METHODS[1:] if method == "auto" else (method,):

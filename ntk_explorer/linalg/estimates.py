@@ -22,9 +22,12 @@ class Estimated:
         """``12.3 ± 0.4``, to the digits that mean something."""
         if not self.standard_error > 0:
             return f"{self.value:.6g}"
-        ratio = abs(self.value) / self.standard_error
-        digits = max(2, 2 + math.floor(math.log10(ratio))) if ratio > 0 else 2
-        return f"{self.value:.{min(digits, 8)}g} ± {self.standard_error:.2g}"
+        decades = _decade(self.value) - _decade(self.standard_error) if self.value else 0
+        return f"{self.value:.{min(max(decades, 0) + 2, 8)}g} ± {self.standard_error:.2g}"
+
+
+def _decade(value: float) -> int:
+    return math.floor(math.log10(abs(value)))
 
 
 class Moments(NamedTuple):

@@ -48,7 +48,7 @@ class Transforms:
             directions = self._directions(params, batches)
             cotangents = _spread(v, directions, paired=self.paired)
             gradient = self._pull(params, batches, _cut(cotangents, batches.shape[:2]))
-            tangents = jax.lax.map(lambda x: self._push(params, x, gradient), batches)
+            tangents = jax.lax.map(lambda x: self._push(params, x, gradient, len(cotangents)), batches)
             out = jnp.moveaxis(tangents, 0, 1).reshape(len(cotangents), -1, cotangents.shape[2])
             return _gather(out[:, : cotangents.shape[1]], directions, paired=self.paired).astype(v.dtype)
 
@@ -68,8 +68,13 @@ class Transforms:
         zeros = jax.tree.map(lambda p: jnp.zeros((cotangents.shape[1], *p.shape), p.dtype), params)
         return jax.lax.scan(add, zeros, (batches, cotangents))[0]
 
-    def _push(self, params, x, tangents):
-        return jax.vmap(lambda t: jax.jvp(lambda p: self.f(p, x), (params,), (t,))[1])(tangents)
+    def _push(self, params, x, tangents, count):
+        """Output tangents [q, b, c]; their number is told, since a network may have no parameters."""
+
+        def push(tangent):
+            return jax.jvp(lambda p: self.f(p, x), (params,), (tangent,))[1]
+
+        return jax.vmap(push, axis_size=count)(tangents)
 
 
 @dataclass(frozen=True)

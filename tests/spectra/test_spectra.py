@@ -136,7 +136,8 @@ def test_decay_exponent_of_a_kernel_and_its_lift_nearly_agree():
 def test_spectrum_is_labelled():
     kernel = xr.DataArray(psd_with_spectrum([3.0, 2.0, 1.0]), dims=("x1", "x2"), attrs={"kernel": "pntk"})
     found = spectrum(kernel)
-    assert found.attrs == {"kernel": "pntk"}
+    floor = 3 * 3 * np.finfo(float).eps
+    assert found.attrs == {"kernel": "pntk", "noise_floor": pytest.approx(floor, rel=1e-12)}
     assert found["rank"].values.tolist() == [1, 2, 3]
     np.testing.assert_allclose(found["eigenvalues"], [3, 2, 1])
     assert set(found.data_vars) == {"eigenvalues", *SUMMARIES}
