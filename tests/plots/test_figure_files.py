@@ -105,7 +105,7 @@ def test_a_report_opens_offline_scrubs_and_stays_inert(page, tmp_path):
     requests, errors = [], []
     page.on("request", lambda request: requests.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.set_viewport_size({"width": 1280, "height": 2600})
+    page.set_viewport_size({"width": 1280, "height": 3100})
     page.goto(path.as_uri())
     title = "Bokeh.documents[0]._all_models.values().find(m => m.type == 'Title' && m.text.startsWith('Eigen')).text"
     page.wait_for_function("window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].is_idle")
@@ -116,7 +116,8 @@ def test_a_report_opens_offline_scrubs_and_stays_inert(page, tmp_path):
     shown = page.evaluate(title)
     page.wait_for_timeout(1000)
     assert page.evaluate(title) == shown
-    heatmap = page.locator(".bk-Figure").nth(4).bounding_box()
+    # The four figures that stand alone are found first, then those under the slider, the spectrum before the matrix.
+    heatmap = page.locator(".bk-Figure").nth(5).bounding_box()
     page.mouse.move(heatmap["x"] + heatmap["width"] / 2, heatmap["y"] + heatmap["height"] / 2)
     tip = page.locator(".bk-Tooltip").last
     tip.wait_for(state="attached")
