@@ -37,11 +37,12 @@ def spectra(
         ghost: a sweep and one of its widths to leave behind as faint lines, for instance the previous state.
 
     Returns:
-        An overlay of a ghost, a band and a curve per kernel, whatever is missing; eigenvalues below the rounding
-        floor N·ε·λ_1, of which not even the sign means anything, are left out and counted in the title.
+        An overlay of the noise floor and, whatever is missing, a ghost, a band and a curve per kernel. Eigenvalues
+        below the noise floor N·ε·λ_1, of which not even the sign means anything, are left out and counted in the
+        title; that of the eNTK is shaded.
     """
     series, title = _series(ds, width, seed, ghost)
-    layers = [layer for name, lines in series.items() for layer in _layers(name, lines)]
+    layers = [_shaded(ds, width, seed), *(layer for name, lines in series.items() for layer in _layers(name, lines))]
     xlim, ylim = spectrum_limits(ds)
     return theme.line_figure(
         layers,
@@ -68,11 +69,14 @@ def spectra_columns(
     tenth of what drawing it again takes; arguments are those of :func:`spectra`.
     """
     series, title = _series(ds, width, seed, ghost)
-    columns = []
+    columns = [_outline(*_below_floor(ds, width, seed))]
     for before, (ranks, mean, low, high) in series.values():
-        band = {"x": np.concatenate([ranks, ranks[::-1]]), "y": np.concatenate([low, high[::-1]])}
-        columns += [_points(*before), band, _points(ranks, mean)]
+        columns += [_points(*before), _outline(ranks, low, high), _points(ranks, mean)]
     return columns, title
+
+
+def _outline(ranks: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, np.ndarray]:
+    return {"x": np.concatenate([ranks, ranks[::-1]]), "y": np.concatenate([low, high[::-1]])}
 
 
 def _points(ranks: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
@@ -85,7 +89,8 @@ def _series(ds, width, seed, ghost) -> tuple[dict[str, tuple], str]:
     now, hidden = _curves(ds, width, seed)
     nothing = np.empty(0), np.empty(0)
     who = f"all {ds.sizes['seed']} seeds" if seed == "all" else f"seed {seed}"
-    omitted = f" ({hidden} below rounding, not drawn)" if hidden else ""
+    floor = _floor(ds, width, seed)
+    omitted = f" ({hidden} below rounding, λ < {theme.number(float(f'{floor:.1g}'))}, not drawn)" if hidden else ""
     title = f"Eigenvalues at width {width}, {who}{omitted}\n{captions.setup(ds)}"
     return {name: (before.get(name, nothing)[:2], lines) for name, lines in now.items()}, title
 
@@ -120,8 +125,32 @@ def _above_rounding(ds: xr.Dataset, values: np.ndarray, *, axis: int) -> tuple[n
     finite = np.isfinite(values)
     count = finite.sum(axis=axis, keepdims=True)
     largest = np.max(values, axis=axis, keepdims=True, initial=0.0, where=finite)
-    above = finite & (values > noise_floor(largest, count, ds.attrs.get("dtype", "float64")))
+    above = finite & (values > _noise(ds, largest, count))
     return np.where(above, values, np.nan), int((finite & ~above).sum())
+
+
+def _noise(ds: xr.Dataset, largest, count):
+    return noise_floor(largest, count, ds.attrs.get("dtype", "float64"), ds.attrs.get("precision", "highest"))
+
+
+def _floor(ds: xr.Dataset, width: int, seed: int | Literal["all"]) -> float:
+    """The noise floor of the eNTK, the highest over the seeds; 0 before its eigenvalues are there."""
+    values = ds["eigenvalues"].sel(width=width, kernel="entk").transpose("rank", "seed").values
+    values = values if seed == "all" else values[:, [min(seed, values.shape[1] - 1)]]
+    return float(_noise(ds, np.nanmax(values, initial=0.0), len(values)))
+
+
+def _below_floor(ds: xr.Dataset, width: int, seed: int | Literal["all"]) -> tuple[np.ndarray, ...]:
+    """Ranks, lower and upper edge of all that lies below the noise floor, beyond any limits of the axes."""
+    floor = _floor(ds, width, seed)
+    if not floor > 0:
+        return np.empty(0), np.empty(0), np.empty(0)
+    return np.array([0.1, 10.0 * ds.sizes["rank"]]), np.full(2, 1e-30 * floor), np.full(2, floor)
+
+
+def _shaded(ds: xr.Dataset, width: int, seed: int | Literal["all"]) -> tuple:
+    dims, look = [RANK, EIGENVALUE, HIGHEST], {"color": theme.GREY, "fill_alpha": 0.2, "line_alpha": 0}
+    return theme.layer(hv.Area, _below_floor(ds, width, seed), dims, "rounding", **look)
 
 
 def _lifted(name: str, values: np.ndarray, outputs: int) -> tuple[np.ndarray, np.ndarray]:

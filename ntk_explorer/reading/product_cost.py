@@ -72,7 +72,7 @@ def factored_cost(shapes: Shapes, *, paired: bool, columns: int, batch: int) -> 
     held = n / batch * sum(a.size for a in jax.tree.leaves(shapes.items))
     reading = batch * (shapes.numbers + 2 * k * shapes.largest)
     each = [_one_item(item, k, paired=paired) for item in shapes.items]
-    working = columns * max(n * positions + size for positions, size, _ in each)
+    working = columns * max((n * positions + size for positions, size, _ in each), default=0)
     numbers = held + max(reading, working) + _vectors(shapes, columns, paired=paired)
     flops = n * sum(multiplications for _, _, multiplications in each) * 2.0
     return ProductCost(int(numbers * shapes.dtype.itemsize), flops, _reading_flops(shapes))

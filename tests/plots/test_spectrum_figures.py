@@ -64,6 +64,26 @@ def test_eigenvalues_below_rounding_are_counted_and_do_not_spoil_the_axis(finish
     assert options(figure)["ylim"] == options(spectra(finished, 64, 0))["ylim"]
 
 
+@pytest.mark.parametrize("seed", [1, "all"])
+def test_the_noise_floor_of_the_precision_is_shaded(finished, seed):
+    """N·ε·λ1 in float64; in float32 the same picture has a floor 2²⁹ times as high, and more with TF32 products."""
+    values = finished["eigenvalues"].sel(kernel="entk", width=64)
+    largest = float(values.max() if seed == "all" else values.sel(seed=seed).max())
+    for attrs, rounding in (
+        ({}, 2**-52),
+        ({"dtype": "float32"}, 2**-23),
+        ({"dtype": "float32", "precision": "tensorfloat32"}, 5e-4),
+    ):
+        (shade,) = [e for e in spectra(finished.assign_attrs(attrs), 64, seed) if e.group == "rounding"]
+        np.testing.assert_allclose(shade.dimension_values(2), 80 * rounding * largest, rtol=1e-12)
+        assert (shade.dimension_values(1) < 1e-20 * largest).all()
+
+
+def test_nothing_is_shaded_before_there_are_eigenvalues(unstarted):
+    (shade,) = [e for e in spectra(unstarted, 64) if e.group == "rounding"]
+    assert len(shade) == 0
+
+
 def test_all_seeds_give_a_band(finished):
     figure = spectra(finished, 64, "all")
     values = finished["eigenvalues"].sel(kernel="entk", width=64)
@@ -114,4 +134,4 @@ def test_columns_are_what_the_figure_holds_source_by_source(finished, seed):
             np.testing.assert_allclose(np.sort(held[name]), np.sort(values), rtol=1e-12)
     without, _ = spectra_columns(finished, 256, seed)
     assert len(without) == len(columns)
-    assert len(without[0]["rank"]) == 0
+    assert len(without[1]["rank"]) == 0
