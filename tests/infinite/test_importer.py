@@ -7,11 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from neural_tangents_here import needs_neural_tangents
 
 from ntk_explorer.errors import InvalidInput
-from ntk_explorer.infinite.installed import REMEDY, installed_version
 
-needs_neural_tangents = pytest.mark.skipif(installed_version() is None, reason=f"no neural-tangents. {REMEDY}")
 pytestmark = needs_neural_tangents
 
 LAST_LAYER = 3
