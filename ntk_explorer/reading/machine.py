@@ -34,7 +34,7 @@ def working_bytes() -> WorkingBytes:
     stats = jax.devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return WorkingBytes(stats["bytes_limit"] // 64, stats["bytes_limit"] // 16)
-    return WorkingBytes(2**21, 2**27)
+    return WorkingBytes(2**21, 2**28)
 
 
 @lru_cache(maxsize=4)

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.reading._jaxpr import bind, evaluate, flat_program
 from ntk_explorer.reading.contract import Factors, Gradients, materialise
+from ntk_explorer.reading.convolution import convolve
 from ntk_explorer.reading.sites import Site, find_sites
 from ntk_explorer.reading.unfold import factors_of
 
@@ -138,12 +139,13 @@ def _sensitivities(reading, leaves, example, cotangents):
         met = {}
 
         def step(index, eqn, operands, read):
-            outputs = bind(eqn, operands)
-            if index in reading.sites:
-                site = reading.sites[index]
-                met[index] = operands[site.data_operand] * site.value.factor(read)
-                outputs[0] = outputs[0] + taps[index]
-            return outputs
+            if index not in reading.sites:
+                return bind(eqn, operands)
+            site = reading.sites[index]
+            met[index] = operands[site.data_operand] * site.value.factor(read)
+            is_convolution = eqn.primitive.name == "conv_general_dilated"
+            value = convolve(eqn, *operands) if is_convolution else bind(eqn, operands)[0]
+            return [value + taps[index]]
 
         return evaluate(jaxpr, consts, [*values, example], step)[0], met
 

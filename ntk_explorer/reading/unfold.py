@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 
 from ntk_explorer.reading.contract import Factors
+from ntk_explorer.reading.convolution import windows
 
 
 def factors_of(eqn, data_operand: int, data: jax.Array, sensitivities: jax.Array) -> Factors:
@@ -48,19 +47,5 @@ def _convolution_factors(eqn, data, sensitivities):
     features, spatial = numbers.out_spec[1], numbers.out_spec[2:]
     positions = [numbers.out_spec[0], *spatial]
     at_outputs = jnp.transpose(sensitivities, (0, *(axis + 1 for axis in (*positions, features))))
-    inputs = tuple(window.reshape(-1, window.shape[-1]) for window in _windows(eqn, data))
+    inputs = tuple(window.reshape(-1, window.shape[-1]) for window in windows(eqn, data))
     return Factors(inputs, at_outputs.reshape(k, inputs[0].shape[0], -1))
-
-
-def _windows(eqn, data) -> Iterator[jax.Array]:
-    """For each place in a convolution's window, what stands there at every output position [1, *space, p]."""
-    params, numbers = eqn.params, eqn.params["dimension_numbers"]
-    kernel, out = eqn.invars[1].aval.shape, eqn.outvars[0].aval.shape
-    image = jnp.transpose(data, (numbers.lhs_spec[0], *numbers.lhs_spec[2:], numbers.lhs_spec[1]))
-    pads = [(low, high, step - 1) for (low, high), step in zip(params["padding"], params["lhs_dilation"], strict=True)]
-    image = jax.lax.pad(image, jnp.zeros((), image.dtype), [(0, 0, 0), *pads, (0, 0, 0)])
-    strides, sizes = params["window_strides"], [out[axis] for axis in numbers.out_spec[2:]]
-    for place in itertools.product(*(range(kernel[axis]) for axis in numbers.rhs_spec[2:])):
-        start = [offset * step for offset, step in zip(place, params["rhs_dilation"], strict=True)]
-        stop = [s + (size - 1) * step + 1 for s, size, step in zip(start, sizes, strides, strict=True)]
-        yield jax.lax.slice(image, (0, *start, 0), (1, *stop, image.shape[-1]), (1, *strides, 1))
