@@ -139,7 +139,7 @@ def test_interrupted_sweep_keeps_its_cells_and_goes_on_from_there(tmp_path):
         (["--n", "many"], "--n"),
         (["--out", "out.txt"], "Cannot tell the format"),
         (["--out", "/nowhere/out.nc"], "Cannot write to '/nowhere/out.nc'"),
-        (["--dataset", "sphere", "--arch", "cnn", "--n", "20"], "(height, width, channels)"),
+        (["--dataset", "rings", "--arch", "cnn", "--n", "20"], "(height, width, channels)"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

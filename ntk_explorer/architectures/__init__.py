@@ -10,13 +10,13 @@ from functools import lru_cache
 
 from pydantic import ValidationError
 
-from ntk_explorer.architectures._base import ArchitectureConfig, Network
+from ntk_explorer.architectures._base import ArchitectureConfig, ImageConfig, Network
 from ntk_explorer.errors import UnknownName, explain_validation
 from ntk_explorer.registry import Registry
 
 ARCHITECTURES = Registry("architecture", __name__)
 
-__all__ = ["ARCHITECTURES", "ArchitectureConfig", "Network", "build", "configure"]
+__all__ = ["ARCHITECTURES", "ArchitectureConfig", "ImageConfig", "Network", "build", "configure"]
 
 
 def configure(architecture: str, **options) -> ArchitectureConfig:

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
-from ntk_explorer.architectures import ArchitectureConfig, configure
+from ntk_explorer.architectures import ArchitectureConfig, ImageConfig, configure
 from ntk_explorer.datasets import DATASETS, DataConfig
 from ntk_explorer.errors import InvalidInput, explain_validation
 from ntk_explorer.kernels import KERNELS
@@ -77,6 +77,14 @@ class SweepPlan(BaseModel):
             object.__setattr__(self, "widths", type(self.network).default_widths)
         return self
 
+    @model_validator(mode="after")
+    def _images_for_image_networks(self) -> Self:
+        """Data that can be drawn in any shape take that of the network, where it reads images."""
+        free = "any-shape" in DATASETS[self.data.name].tags and self.data.shape is None
+        if free and isinstance(self.network, ImageConfig):
+            object.__setattr__(self, "data", self.data.model_copy(update={"shape": self.network.inputs}))
+        return self
+
     @property
     def cells(self) -> list[tuple[int, int]]:
         """All (width, seed index) pairs, seed by seed, so that a first whole curve appears early."""
@@ -91,7 +99,7 @@ def plan_sweep(
     """Check and complete the configuration of a width sweep.
 
     Args:
-        data: a data set's name, or the fields of :class:`DataConfig` (name, n, classes, seed, path).
+        data: a data set's name, or the fields of :class:`DataConfig` (name, n, classes, seed, path, shape).
         network: an architecture's name, or the fields of its configuration.
         **options: other fields of :class:`SweepPlan`: widths, seeds, seed, kernels, dtype.
 

@@ -61,6 +61,13 @@ def reference(plan, width, index):
     return np.asarray(dense_ntk(network.apply, network.init(key), jnp.asarray(data.x)))
 
 
+def test_data_of_any_shape_take_that_of_an_image_network():
+    assert plan_sweep("sphere", "cnn").data.shape == (8, 8, 1)
+    assert plan_sweep("sphere", "resnet18").data.shape == (32, 32, 3)
+    assert plan_sweep({"name": "sphere", "shape": (4, 4, 2)}, "cnn").data.shape == (4, 4, 2)
+    assert plan_sweep("sphere", "mlp").data.shape is plan_sweep("digits", "cnn").data.shape is None
+
+
 def test_schema(plan, sweep):
     assert dict(sweep.sizes) == {
         "kernel": 4, "compared": 3, "width": 2, "seed": 2, "matrix_seed": 2, "rank": 48, "x1": 12, "x2": 12,
