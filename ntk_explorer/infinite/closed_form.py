@@ -47,7 +47,7 @@ def closed_form(config: MLPConfig | CNNConfig, x1, x2) -> Limits:
     layout, dual = _layout(config), DUALS[config.activation]
     product = layout.product(x1, x2)
     squares = [layout.squares(x1), layout.squares(x2)]
-    ntk, fan_in = 0 * product, layout.window_size * config.inputs[-1]
+    ntk, fan_in = 0 * product, layout.first_fan_in
     for _ in range(layout.hidden):
         covariance, ntk = _affine(config, layout.window(product), layout.window(ntk), config.weight_variance, fan_in)
         variances = [_affine(config, layout.each(square), 0, config.weight_variance, 0)[0] for square in squares]
@@ -78,7 +78,7 @@ class _Vectors:
     window_size = readout_positions = 1
 
     def __init__(self, config: Any):
-        self.hidden = config.depth - 1
+        self.hidden, self.first_fan_in = config.depth - 1, math.prod(config.inputs)
 
     def product(self, x1, x2):
         x1, x2 = x1.reshape(len(x1), -1), x2.reshape(len(x2), -1)
@@ -105,6 +105,7 @@ class _Positions:
     def __init__(self, config: Any):
         self.hidden, self.size = config.depth, config.kernel_size
         self.window_size = config.kernel_size**2
+        self.first_fan_in = self.window_size * config.inputs[-1]
         self.readout_positions = math.prod(config.inputs[:2])
 
     def product(self, x1, x2):

@@ -21,7 +21,7 @@ from ntk_explorer.sweeps.limit import WidthLimit
 from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
 
 PRODUCER = "sweep-cell"
-REVISION = 2  # raise it when a cell's numbers or names change: stored cells are then computed again
+REVISION = 3  # raise it when a cell's numbers or names change: stored cells are then computed again
 # Beyond this, only the first seed's cells keep their matrices.
 MATRIX_LIMIT = 4_000_000
 

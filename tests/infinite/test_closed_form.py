@@ -93,6 +93,13 @@ def test_fully_connected_limits_are_those_of_neural_tangents(activation, paramet
 
 
 @needs_neural_tangents
+@pytest.mark.parametrize("parameterization", ["standard", "ntk"])
+def test_images_in_fully_connected_networks_have_the_limits_of_neural_tangents(parameterization):
+    x1, x2 = images()
+    agree(configure("mlp", inputs=x1.shape[1:], depth=3, parameterization=parameterization, **VARIANCES), x1, x2)
+
+
+@needs_neural_tangents
 @pytest.mark.parametrize("kernel_size", [2, 3])
 @pytest.mark.parametrize("pooling", ["gap", "flatten"])
 @pytest.mark.parametrize(
@@ -126,8 +133,10 @@ def test_tiles_never_change_the_result(limit, method, monkeypatch):
 
 def test_images_are_flattened_for_a_fully_connected_network():
     x, _ = images()
-    flat = configure("mlp", inputs=(40,))
-    np.testing.assert_array_equal(infinite_ntk(flat, x), infinite_ntk(flat, x.reshape(3, -1)))
+    flat, image = configure("mlp", inputs=(40,)), configure("mlp", inputs=(4, 5, 2))
+    for config in (flat, image):
+        for examples in (x, x.reshape(3, -1)):
+            np.testing.assert_array_equal(infinite_ntk(config, examples), infinite_ntk(flat, x))
 
 
 def test_width_matters_in_the_standard_parameterisation_only():
