@@ -32,8 +32,8 @@ def density(ds: xr.Dataset, *, top: Sequence[float] | np.ndarray = (), caption: 
     x, y, error = ds["eigenvalue"].values, ds["density"].values, np.nan_to_num(ds["standard_error"].values)
     ylim = theme.log_limits([_single(ds) / 10, y.max()], pad=0.03)
     low, high = np.clip(y - 2 * error, *ylim), np.clip(y + 2 * error, *ylim)
-    floor, single = ds.attrs["noise_floor"], _single(ds)
-    xlim = _limits(x, floor, seen=ds.attrs["below_floor"] > 0)
+    floor, single, seen = ds.attrs["noise_floor"], _single(ds), ds.attrs["below_floor"] > 0
+    xlim = _limits(x[y > ylim[0]], floor, seen=seen)
     below = np.array([xlim[0], max(floor, xlim[0])])
     dots = np.asarray(top, dtype=float)
     band, look = [EIGENVALUE, DENSITY, HIGHEST], {"color": style.color}
@@ -43,7 +43,7 @@ def density(ds: xr.Dataset, *, top: Sequence[float] | np.ndarray = (), caption: 
             (below, np.full(2, ylim[0]), np.full(2, ylim[1])),
             band,
             "floor",
-            "rounding",
+            "rounding" if seen else "",
             color=theme.GREY,
             fill_alpha=0.2,
             line_alpha=0,

@@ -12,6 +12,7 @@ from ntk_explorer.linalg.estimates import gauss_quadrature
 from ntk_explorer.spectra.eigen import noise_floor
 
 SAMPLES, DEGREE, SMOOTHING, POINTS = 8, 60, 0.1, 400
+MANY = 20  # eigenvalues per node: too many for the node to be one of them
 
 
 def spectral_density(
@@ -25,15 +26,16 @@ def spectral_density(
     """The density of eigenvalues on a logarithmic axis, by stochastic Lanczos quadrature.
 
     Each of ``samples`` random vectors gives nodes θ_i and weights w_i with Σ_i w_i f(θ_i) ≈ (1/N) tr f(K), and so
-    the density Σ_i w_i N(log10 λ; log10 θ_i, σ²) per decade of λ. The large eigenvalues, which stand alone, come out
-    one by one; among the small ones, which lie close, nodes stand for many.
+    the density Σ_i w_i N(log10 λ; log10 θ_i, σ_i²) per decade of λ. The large eigenvalues, which stand alone, come out
+    one by one; among the small ones, which lie close, nodes stand for many. Such a node is spread as far as the next
+    one is away: where its eigenvalues lie in between is not known, and no error bar shows it.
 
     Args:
         operator: a positive semi-definite matrix [N, N] or a ``kernel_operator``.
         key: a JAX random key.
         samples: random vectors; the error bars are over these.
         degree: products per random vector; 60, or N where that is less, when None.
-        smoothing: σ in decades.
+        smoothing: σ in decades, the least that a node is spread.
 
     Returns:
         Dataset with ``density(eigenvalue)`` per decade and its ``standard_error``, ``nodes(probe, node)`` and
@@ -57,8 +59,10 @@ def spectral_density(
     above = nodes > floor
     if not above.any():
         raise InvalidInput("The kernel is zero up to rounding", "Check the inputs and the parameters.")
-    grid = _grid(nodes[above], smoothing)
-    each = _smoothed(nodes, np.where(above, weights, 0.0), grid, smoothing)
+    places = np.log10(np.where(above, nodes, floor))
+    spread = np.where(weights * size > MANY, np.maximum(smoothing, _to_the_next(places, above)), smoothing)
+    grid = _grid(places[above], spread[above])
+    each = _smoothed(places, spread, np.where(above, weights, 0.0), grid)
     density, error = _mean_and_error(each)
     below, below_error = _mean_and_error(np.where(above, 0.0, weights).sum(axis=1))
     attrs = {
@@ -82,18 +86,25 @@ def spectral_density(
     return xr.Dataset(variables, {"eigenvalue": 10**grid}, attrs=attrs)
 
 
-def _grid(nodes: np.ndarray, smoothing: float) -> np.ndarray:
+def _to_the_next(places: np.ndarray, above: np.ndarray) -> np.ndarray:
+    """Distance of each node to its nearest neighbour above the floor, by as much as smooths evenly spaced ones."""
+    gaps = np.where(above[:, 1:] & above[:, :-1], np.diff(places, axis=1), np.inf)
+    beyond = np.full((len(places), 1), np.inf)
+    nearest = np.minimum(np.hstack([beyond, gaps]), np.hstack([gaps, beyond]))
+    return np.where(np.isfinite(nearest), 0.7 * nearest, 0.0)
+
+
+def _grid(places: np.ndarray, spread: np.ndarray) -> np.ndarray:
     """Points in log10 λ that hold all of every bump."""
-    low, high = np.log10(nodes.min()) - 4 * smoothing, np.log10(nodes.max()) + 4 * smoothing
+    low, high = np.min(places - 4 * spread), np.max(places + 4 * spread)
     # At least four points per σ, so that sums over them are integrals.
-    return np.linspace(low, high, max(POINTS, int(4 * (high - low) / smoothing)))
+    return np.linspace(low, high, max(POINTS, int(4 * (high - low) / spread.min())))
 
 
-def _smoothed(nodes, weights, grid, smoothing):
-    """One density [points] per random vector; weights of nodes that are not positive must be 0."""
-    places = np.log10(np.where(weights > 0, nodes, 1.0))
-    bumps = np.exp(-0.5 * ((grid - places[..., None]) / smoothing) ** 2) / (smoothing * np.sqrt(2 * np.pi))
-    return np.einsum("sd,sdp->sp", weights, bumps)
+def _smoothed(places, spread, weights, grid):
+    """One density [points] per random vector."""
+    bumps = np.exp(-0.5 * ((grid - places[..., None]) / spread[..., None]) ** 2)
+    return np.einsum("sd,sdp->sp", weights / (spread * np.sqrt(2 * np.pi)), bumps)
 
 
 def _mean_and_error(values):
