@@ -9,6 +9,7 @@ BIN := .venv/bin
 SUITABLE := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
   $$python -c '$(SUITABLE)' 2>/dev/null && echo $$python && break; done)
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 # Two test processes; each kernel computation inside is kept to one thread (see tests/conftest.py).
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
@@ -47,8 +48,10 @@ $(BIN)/python:
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "$(PYTHON) cannot make virtual environments. \
 	Install its venv package (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
 
-# An extra of pyproject.toml is installed again only when its versions may have changed.
+# An extra of pyproject.toml is installed again only when its versions may have changed. neural-tangents comes without
+# what it asks for: all but frozendict are there, and TensorFlow (2.7 GB) serves one experimental module that we never import.
 .venv/%.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing NTK Explorer [$*] into .venv (once; takes a minute or so) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$*]"
+	@$(PIP) -e ".[$*]"
+	@$(PIP) --no-deps neural-tangents frozendict
 	@touch $@

@@ -14,6 +14,10 @@ from .datasets import DATASETS as DATASETS
 from .datasets import DataConfig as DataConfig
 from .datasets import LabelledData as LabelledData
 from .datasets import load_dataset as load_dataset
+from .infinite import LIMITS as LIMITS
+from .infinite.limits import infinite_ntk as infinite_ntk
+from .infinite.limits import nngp as nngp
+from .infinite.twin import missing_twin as missing_twin
 from .kernels import KERNELS as KERNELS
 from .kernels.empirical import entk as entk
 from .kernels.empirical import pntk as pntk

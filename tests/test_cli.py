@@ -15,6 +15,8 @@ from typer.testing import CliRunner
 
 from ntk_explorer.cli import app
 from ntk_explorer.cli.doctor import version_problems
+from ntk_explorer.errors import InvalidInput
+from ntk_explorer.infinite.installed import installed_version
 
 SCRIPT = str(Path(sys.executable).with_name("ntk-explorer"))
 TINY = ["--dataset", "sphere", "--n", "10", "--widths", "4,8", "--seeds", "2"]
@@ -176,7 +178,9 @@ def test_pickled_npz_is_refused(tmp_path):
     refused("sweep", "--dataset", "npz", "--path", path, "--n", 4)
 
 
-@pytest.mark.parametrize("kind", [[], ["kernels"], ["architectures"], ["datasets"], ["measures"], ["summaries"]])
+@pytest.mark.parametrize(
+    "kind", [[], ["kernels"], ["limits"], ["architectures"], ["datasets"], ["measures"], ["summaries"]]
+)
 def test_list_prints_every_card(kind):
     from ntk_explorer.cli.listing import registries
 
@@ -200,6 +204,24 @@ def test_doctor_finds_a_healthy_installation_and_checks_a_kernel(store_directory
         assert line in result.stdout
     difference = float(result.stdout.split("relative difference ")[1].split()[0])
     assert 0 <= difference < 1e-12
+
+
+def test_doctor_says_whether_neural_tangents_is_there_and_works(monkeypatch):
+    if installed_version():
+        result = run("doctor")
+        assert f"closed form against neural-tangents {installed_version()}" in result.stdout
+
+        def broken():
+            raise InvalidInput("neural-tangents cannot be imported under this JAX", "Use another.")
+
+        monkeypatch.setattr("ntk_explorer.infinite._neural_tangents.neural_tangents", broken)
+        result = run("doctor")
+        assert result.exit_code == 1
+        assert "problem: infinite width: InvalidInput: neural-tangents cannot be imported" in result.stderr
+    monkeypatch.setattr("ntk_explorer.infinite.installed.installed_version", lambda: None)
+    result = run("doctor")
+    assert result.exit_code == 0, result.output
+    assert "is not installed. Run: pip install --no-deps neural-tangents" in result.stdout
 
 
 def test_doctor_reports_a_store_that_cannot_be_written(tmp_path, monkeypatch):

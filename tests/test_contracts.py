@@ -7,7 +7,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("jax", "panel", "holoviews", "bokeh", "matplotlib", "xarray", "pandas", "scipy", "sklearn", "pydantic", "flax")
+HEAVY = (
+    "jax",
+    "neural_tangents",
+    "panel",
+    "holoviews",
+    "bokeh",
+    "matplotlib",
+    "xarray",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "pydantic",
+    "flax",
+)
 SCREEN = ("panel", "holoviews", "bokeh", "matplotlib")
 
 
@@ -50,6 +63,8 @@ def test_names_that_the_issue_promises_are_public():
     [
         "from ntk_explorer.kernels import KERNELS; list(KERNELS)",
         "from ntk_explorer.architectures import ARCHITECTURES; list(ARCHITECTURES)",
+        "from ntk_explorer.infinite import LIMITS; list(LIMITS)",
+        "from ntk_explorer import configure, infinite_ntk; infinite_ntk(configure('mlp', inputs=(2,)), [[1.0, 2.0]])",
         "from ntk_explorer.datasets import load_dataset; load_dataset('digits', n=20)",
         "from ntk_explorer.comparison import MEASURES; list(MEASURES)",
         "from ntk_explorer.spectra import SUMMARIES; list(SUMMARIES)",
@@ -65,7 +80,7 @@ def test_server_process_never_imports_jax():
     """Only the worker owns the device."""
     loaded = _loaded("import ntk_explorer.dashboard.app, ntk_explorer.dashboard.pages as p; list(p.PAGES)")
     assert "panel" in loaded
-    assert loaded.isdisjoint(("jax", "flax", "equinox"))
+    assert loaded.isdisjoint(("jax", "flax", "equinox", "neural_tangents"))
 
 
 def test_computing_needs_no_screen():

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # conda-forge's names where they differ: matplotlib without a GUI toolkit, and the Python handler as a package.
 CONDA_NAMES = {"matplotlib-base": "matplotlib"}
-ONLY_CONDA = {"python", "pip", "mkdocstrings-python"}
+ONLY_CONDA = {"python", "pip", "mkdocstrings-python", "frozendict"}
 
 
 def _requirements(extras):

@@ -8,13 +8,14 @@ from ntk_explorer.architectures import ARCHITECTURES
 from ntk_explorer.comparison import MEASURES
 from ntk_explorer.datasets import DATASETS
 from ntk_explorer.errors import UnknownName
+from ntk_explorer.infinite import LIMITS
 from ntk_explorer.kernels import KERNELS
 from ntk_explorer.registry import Registry
 from ntk_explorer.spectra import SUMMARIES
 
-REGISTRIES = {r.kind: r for r in (KERNELS, ARCHITECTURES, DATASETS, MEASURES, SUMMARIES)}
+REGISTRIES = {r.kind: r for r in (KERNELS, LIMITS, ARCHITECTURES, DATASETS, MEASURES, SUMMARIES)}
 CARDS = [pytest.param(entry, id=f"{kind}-{name}") for kind, r in REGISTRIES.items() for name, entry in r.items()]
-WITH_EQUATION = [pytest.param(e, id=name) for r in (KERNELS, MEASURES, SUMMARIES) for name, e in r.items()]
+WITH_EQUATION = [pytest.param(e, id=name) for r in (KERNELS, LIMITS, MEASURES, SUMMARIES) for name, e in r.items()]
 
 
 def test_what_the_first_issue_names_is_there():

@@ -16,6 +16,7 @@ import typer
 PACKAGE = "ntk-explorer"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "firefox")
 TOLERANCE = 1e-10  # relative difference of a float64 kernel from the dense Jacobian's
+SAME_LIMIT = 1e-6  # that of two kernels at infinite width; neural-tangents rounds at equal inputs
 
 
 def doctor() -> None:
@@ -23,7 +24,7 @@ def doctor() -> None:
     problems = list(version_problems())
     for name, value in [*_software(), *_machine()]:
         typer.echo(f"{name:20}{value}")
-    for name, check in (("store", _store), ("self-check", _self_check)):
+    for name, check in (("store", _store), ("self-check", _self_check), ("infinite width", _infinite_width)):
         try:
             typer.echo(f"{name:20}{check()}")
         except Exception as error:  # what is broken is what this command is asked for
@@ -87,6 +88,27 @@ def _self_check() -> str:
         difference = float(jnp.linalg.norm(entk(network.apply, params, x) - dense) / jnp.linalg.norm(dense))
     text = f"eNTK against a dense Jacobian: relative difference {difference:.1e}"
     if not difference < TOLERANCE:
+        raise ArithmeticError(text)
+    return text
+
+
+def _infinite_width() -> str:
+    """Whether neural-tangents is there, works on this JAX, and agrees with the closed form."""
+    import numpy as np
+
+    from ntk_explorer.architectures import configure
+    from ntk_explorer.datasets import load_dataset
+    from ntk_explorer.infinite.installed import REMEDY, installed_version
+    from ntk_explorer.infinite.limits import infinite_ntk
+
+    if installed_version() is None:
+        return f"closed form; neural-tangents, which would check it, is not installed. {REMEDY}"
+    data = load_dataset("digits", n=12)
+    config = configure("mlp", inputs=data.inputs, outputs=data.outputs)
+    closed, other = (infinite_ntk(config, data.x, method=name) for name in ("closed_form", "neural_tangents"))
+    difference = float(np.linalg.norm(closed - other) / np.linalg.norm(other))
+    text = f"closed form against neural-tangents {installed_version()}: relative difference {difference:.1e}"
+    if not difference < SAME_LIMIT:
         raise ArithmeticError(text)
     return text
 
