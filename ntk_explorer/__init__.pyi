@@ -6,6 +6,7 @@ from .architectures import configure as configure
 from .architectures.adapters import from_equinox as from_equinox
 from .architectures.adapters import from_flax as from_flax
 from .comparison import MEASURES as MEASURES
+from .comparison.measures import distance_to_limit as distance_to_limit
 from .comparison.measures import largest_eigenvalue_error as largest_eigenvalue_error
 from .comparison.measures import relative_frobenius as relative_frobenius
 from .comparison.scaling import Slope as Slope
