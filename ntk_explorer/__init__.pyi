@@ -20,6 +20,7 @@ from .infinite.limits import infinite_ntk as infinite_ntk
 from .infinite.limits import nngp as nngp
 from .infinite.twin import missing_twin as missing_twin
 from .kernels import KERNELS as KERNELS
+from .kernels import TRANSFORMS as TRANSFORMS
 from .kernels.empirical import entk as entk
 from .kernels.empirical import pntk as pntk
 from .kernels.empirical import single_logit as single_logit
@@ -27,9 +28,17 @@ from .kernels.empirical import trntk as trntk
 from .kernels.estimate import Estimate as Estimate
 from .kernels.estimate import estimate as estimate
 from .kernels.estimate import explain as explain
+from .kernels.features import ck as ck
+from .kernels.features import em as em
 from .kernels.gram import gram as gram
+from .kernels.losses import loss_gradient as loss_gradient
+from .kernels.losses import margin as margin
 from .kernels.operator import KernelOperator as KernelOperator
 from .kernels.operator import kernel_operator as kernel_operator
+from .kernels.transform import centred as centred
+from .kernels.transform import cosine as cosine
+from .kernels.transform import over_checkpoints as over_checkpoints
+from .kernels.transform import projected as projected
 from .linalg.estimates import frobenius_norm as frobenius_norm
 from .linalg.estimates import trace as trace
 from .linalg.top import top_eigenvalues as top_eigenvalues

@@ -9,17 +9,20 @@ from ntk_explorer.comparison import MEASURES
 from ntk_explorer.datasets import DATASETS
 from ntk_explorer.errors import UnknownName
 from ntk_explorer.infinite import LIMITS
-from ntk_explorer.kernels import KERNELS
+from ntk_explorer.kernels import KERNELS, TRANSFORMS
 from ntk_explorer.registry import Registry
 from ntk_explorer.spectra import SUMMARIES
 
-REGISTRIES = {r.kind: r for r in (KERNELS, LIMITS, ARCHITECTURES, DATASETS, MEASURES, SUMMARIES)}
+REGISTRIES = {r.kind: r for r in (KERNELS, TRANSFORMS, LIMITS, ARCHITECTURES, DATASETS, MEASURES, SUMMARIES)}
 CARDS = [pytest.param(entry, id=f"{kind}-{name}") for kind, r in REGISTRIES.items() for name, entry in r.items()]
-WITH_EQUATION = [pytest.param(e, id=name) for r in (KERNELS, LIMITS, MEASURES, SUMMARIES) for name, e in r.items()]
+DEFINED = (KERNELS, TRANSFORMS, LIMITS, MEASURES, SUMMARIES)
+WITH_EQUATION = [pytest.param(e, id=name) for r in DEFINED for name, e in r.items()]
 
 
 def test_what_the_first_issue_names_is_there():
     assert {"entk", "pntk", "trntk", "single_logit"} <= set(KERNELS)
+    assert {"loss_gradient", "margin", "ck", "em"} <= set(KERNELS)
+    assert {"cosine", "centred", "projected", "over_checkpoints"} == set(TRANSFORMS)
     assert {"mlp", "cnn", "resnet"} <= set(ARCHITECTURES)
     assert {"digits", "rings", "sphere", "npz"} <= set(DATASETS)
     assert {"relative_frobenius", "largest_eigenvalue_error"} <= set(MEASURES)
@@ -41,7 +44,7 @@ def test_card_has_an_equation_whose_brackets_close(entry):
     assert entry.equation.count(r"\left") == entry.equation.count(r"\right")
 
 
-@pytest.mark.parametrize("entry", [*KERNELS.values()], ids=lambda entry: entry.name)
+@pytest.mark.parametrize("entry", [*KERNELS.values(), *TRANSFORMS.values()], ids=lambda entry: entry.name)
 def test_kernel_names_its_source_and_cost(entry):
     assert any(character.isdigit() for character in entry.reference)
     assert "product" in entry.cost

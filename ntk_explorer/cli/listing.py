@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from ntk_explorer.registry import Entry, Registry
 
-KINDS = ("kernels", "limits", "architectures", "datasets", "measures", "summaries")
+KINDS = ("kernels", "transforms", "limits", "architectures", "datasets", "measures", "summaries")
 
 
 def list_cards(
@@ -35,10 +35,10 @@ def registries() -> dict[str, Registry]:
     from ntk_explorer.comparison import MEASURES
     from ntk_explorer.datasets import DATASETS
     from ntk_explorer.infinite import LIMITS
-    from ntk_explorer.kernels import KERNELS
+    from ntk_explorer.kernels import KERNELS, TRANSFORMS
     from ntk_explorer.spectra import SUMMARIES
 
-    return dict(zip(KINDS, (KERNELS, LIMITS, ARCHITECTURES, DATASETS, MEASURES, SUMMARIES), strict=True))
+    return dict(zip(KINDS, (KERNELS, TRANSFORMS, LIMITS, ARCHITECTURES, DATASETS, MEASURES, SUMMARIES), strict=True))
 
 
 def _card(entry: Entry) -> Iterable[str]:

@@ -14,7 +14,7 @@ from ntk_explorer.dashboard.forms import COMPACT, FieldGroup
 from ntk_explorer.dashboard.uploads import Upload
 from ntk_explorer.datasets import DATASETS, DataConfig
 from ntk_explorer.errors import NTKExplorerError, explain_validation
-from ntk_explorer.kernels import KERNELS
+from ntk_explorer.kernels import KERNELS, incomparable
 from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
 
 
@@ -34,7 +34,7 @@ class Controls(pn.viewable.Viewer):
             label="architecture", options=_labels(ARCHITECTURES), value=plan.network.architecture, **COMPACT
         )
         self._network_place = pn.Column(sizing_mode="stretch_width")
-        comparable = {entry.label: name for name, entry in KERNELS.items() if "per-output" not in entry.tags}
+        comparable = {entry.label: name for name, entry in KERNELS.items() if not incomparable(entry)}
         self._sweep = FieldGroup(
             SweepPlan,
             leave_out=("schema_version", "data", "network", "seed"),

@@ -17,7 +17,7 @@ from ntk_explorer.architectures import ARCHITECTURES, configure
 from ntk_explorer.dashboard.pages import PAGES
 from ntk_explorer.datasets import DATASETS, DataConfig
 from ntk_explorer.errors import NTKExplorerError, explain_validation
-from ntk_explorer.kernels import KERNELS
+from ntk_explorer.kernels import KERNELS, incomparable
 from ntk_explorer.sweeps.plan import DERIVED, SweepPlan, plan_sweep
 
 VERSION = "1"
@@ -177,7 +177,7 @@ def _comparable(names: list[str], notices: list[str]) -> list[str]:
     known = []
     for name in names[:50]:
         try:
-            if "per-output" not in KERNELS[name].tags:
+            if not incomparable(KERNELS[name]):
                 known.append(name)
         except NTKExplorerError as error:
             notices.append(f"{error} It was left out.")

@@ -6,9 +6,13 @@ computed without forming it: along fixed cotangents in output space.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from ntk_explorer.kernels import KERNELS
+from ntk_explorer.kernels._ways import Gradients, facts, matrix
 
 _MOHAMADI = (
     "Mohamadi, Bae & Sutherland (2023), A Fast, Well-Founded Approximation to the Empirical Neural Tangent Kernel"
@@ -27,6 +31,10 @@ def _first(outputs: int) -> np.ndarray:
     return np.eye(1, outputs)
 
 
+def _along(directions: Callable[[int], np.ndarray], *, paired: bool) -> dict[str, Any]:
+    return {"directions": directions, "paired": paired, **facts(Gradients(directions, paired))}
+
+
 @KERNELS.register(
     "entk",
     label="eNTK",
@@ -34,10 +42,9 @@ def _first(outputs: int) -> np.ndarray:
     reference="Jacot, Gabriel & Hongler (2018), Neural Tangent Kernel",
     cost="O vector-Jacobian products per example; N²O² numbers",
     tags=("psd", "per-output"),
-    directions=np.eye,
-    paired=False,
+    **_along(np.eye, paired=False),
 )
-def entk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
+def entk(f, params, x1, x2=None, *, batch_size=None, precision="highest", by=None):
     """The empirical neural tangent kernel Θ(x, x') = J(x) J(x')ᵀ, all pairs of outputs.
 
     Args:
@@ -47,16 +54,18 @@ def entk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
         x2: examples [m, ...]; ``x1`` again when None.
         batch_size: examples read at a time; bounds memory, never changes the result beyond rounding.
         precision: precision of all matrix products (``jax.default_matmul_precision``).
+        by: "layer" or "parameter" for the share of each, by name; shares add up to the kernel.
 
     Returns:
-        Array [n, m, c, c]; entry [i, j, a, b] is ∂f_a(x1_i)/∂θ · ∂f_b(x2_j)/∂θ.
+        Array [n, m, c, c]; entry [i, j, a, b] is ∂f_a(x1_i)/∂θ · ∂f_b(x2_j)/∂θ. With ``by`` a dictionary of them.
 
     Raises:
-        InvalidInput: wrong shapes, dtypes or NaN in ``x1`` or ``x2``; a function that is not [n, c].
+        InvalidInput: wrong shapes, dtypes or NaN in ``x1``, ``x2`` or ``params``; a function that is not [n, c], or
+            whose output for one example changes with the others in its batch.
 
     Source: Jacot, Gabriel & Hongler (2018).
     """
-    return _tangent("entk", f, params, x1, x2, batch_size=batch_size, precision=precision)
+    return matrix("entk", f, params, x1, x2, batch_size=batch_size, precision=precision, by=by)
 
 
 @KERNELS.register(
@@ -66,19 +75,18 @@ def entk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
     reference=_MOHAMADI,
     cost="1 vector-Jacobian product per example; N² numbers",
     tags=("psd",),
-    directions=_mean,
-    paired=True,
+    **_along(_mean, paired=True),
     from_blocks=lambda theta: theta.sum(axis=(2, 3)) / theta.shape[-1],
 )
-def pntk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
+def pntk(f, params, x1, x2=None, *, batch_size=None, precision="highest", by=None):
     """The pseudo-NTK: the tangent kernel of g(x) = O^(-1/2) Σ_a f_a(x), so (1/O) Σ_ab Θ_ab.
 
     Arguments and errors as for :func:`entk`. Source: Mohamadi, Bae & Sutherland (2023).
 
     Returns:
-        Array [n, m].
+        Array [n, m], or its shares by name.
     """
-    return _tangent("pntk", f, params, x1, x2, batch_size=batch_size, precision=precision)
+    return matrix("pntk", f, params, x1, x2, batch_size=batch_size, precision=precision, by=by)
 
 
 @KERNELS.register(
@@ -89,19 +97,18 @@ def pntk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
     + "; Engel et al. (2024), Faithful and Efficient Explanations for Neural Networks via NTK Surrogates",
     cost="O vector-Jacobian products per example; N² numbers",
     tags=("psd",),
-    directions=_each,
-    paired=True,
+    **_along(_each, paired=True),
     from_blocks=lambda theta: theta.diagonal(axis1=2, axis2=3).sum(axis=-1) / theta.shape[-1],
 )
-def trntk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
+def trntk(f, params, x1, x2=None, *, batch_size=None, precision="highest", by=None):
     """The trace NTK (1/O) tr Θ(x, x'): the best N × N surrogate of the eNTK in Frobenius norm.
 
     Arguments and errors as for :func:`entk`. Source: Mohamadi, Bae & Sutherland (2023).
 
     Returns:
-        Array [n, m].
+        Array [n, m], or its shares by name.
     """
-    return _tangent("trntk", f, params, x1, x2, batch_size=batch_size, precision=precision)
+    return matrix("trntk", f, params, x1, x2, batch_size=batch_size, precision=precision, by=by)
 
 
 @KERNELS.register(
@@ -111,24 +118,15 @@ def trntk(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
     reference="Mohamadi, Bae & Sutherland (2022), Making Look-Ahead Active Learning Strategies Feasible with NTKs",
     cost="1 vector-Jacobian product per example; N² numbers",
     tags=("psd",),
-    directions=_first,
-    paired=True,
+    **_along(_first, paired=True),
     from_blocks=lambda theta: theta[:, :, 0, 0],
 )
-def single_logit(f, params, x1, x2=None, *, batch_size=None, precision="highest"):
+def single_logit(f, params, x1, x2=None, *, batch_size=None, precision="highest", by=None):
     """The tangent kernel Θ_11 of the first output alone.
 
     Arguments and errors as for :func:`entk`. Source: Mohamadi, Bae & Sutherland (2022).
 
     Returns:
-        Array [n, m].
+        Array [n, m], or its shares by name.
     """
-    return _tangent("single_logit", f, params, x1, x2, batch_size=batch_size, precision=precision)
-
-
-def _tangent(name: str, *args, **options):
-    """The kernel along the directions that its card names; estimates are made from the same card."""
-    from ntk_explorer.reading.tangent import tangent_kernel  # not above: cards are read without jax
-
-    extras = KERNELS[name].extras
-    return tangent_kernel(*args, directions=extras["directions"], paired=extras["paired"], **options)
+    return matrix("single_logit", f, params, x1, x2, batch_size=batch_size, precision=precision, by=by)

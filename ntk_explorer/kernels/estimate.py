@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ntk_explorer.errors import TooLarge
-from ntk_explorer.kernels import KERNELS
+from ntk_explorer.kernels import card_of
 
 if TYPE_CHECKING:
     from ntk_explorer.reading.roads import Road
@@ -41,16 +41,19 @@ def human_bytes(count: float) -> str:
     return ""
 
 
-def estimate(name: str, f, params: Any, x1: Any, x2: Any = None, *, batch_size: int | None = None) -> Estimate:
-    """Memory and operations of ``KERNELS[name](f, params, x1, x2)``, from shapes alone.
+def estimate(
+    kernel: Any, f, params: Any, x1: Any, x2: Any = None, *, batch_size: int | None = None, in_memory: bool = True
+) -> Estimate:
+    """Memory and operations of a kernel's matrix, from shapes alone.
 
     Args:
-        name: a kernel.
+        kernel: a name of ``KERNELS``, or what a transform returns.
         f: the network's function.
         params: its parameters, or their shapes (``jax.eval_shape`` of the initialisation).
         x1: examples [n, ...], or a ``jax.ShapeDtypeStruct``.
         x2: examples [m, ...]; ``x1`` again when None.
         batch_size: as for the kernel.
+        in_memory: whether the finished matrix is kept in memory, or its tiles go elsewhere one by one.
 
     Returns:
         An :class:`Estimate`.
@@ -59,24 +62,20 @@ def estimate(name: str, f, params: Any, x1: Any, x2: Any = None, *, batch_size: 
         UnknownName: no such kernel.
         InvalidInput: shapes that the kernel would refuse too.
     """
-    from ntk_explorer.reading.cost import tangent_cost  # not above: cards are read without jax
-
-    card = KERNELS[name]
-    cost = tangent_cost(
-        f, params, x1, x2, directions=card.extras["directions"], paired=card.extras["paired"], batch_size=batch_size
-    )
+    card = card_of(kernel)
+    cost = card.extras["costs"](f, params, x1, x2, batch_size=batch_size, in_memory=in_memory)
     sizes = f"{x1.shape[0]} × {(x1 if x2 is None else x2).shape[0]}"
     return Estimate(f"The {card.label} of {sizes} examples", cost.bytes, cost.flops)
 
 
-def explain(f, params: Any, x: Any, *, kernel: str = "entk") -> list[Road]:
+def explain(f, params: Any, x: Any, *, kernel: Any = "entk") -> list[Road]:
     """Which road each parameter takes into a kernel of ``x`` with itself.
 
     Args:
         f: the network's function ``f(params, x[n, ...]) -> [n, c]``.
         params: its parameters.
         x: examples [n, ...].
-        kernel: a name of ``KERNELS``.
+        kernel: a name of ``KERNELS``, or what a transform returns.
 
     Returns:
         One row per parameter: its name and shape, ``factored`` (inputs and output sensitivities are contracted
@@ -85,11 +84,6 @@ def explain(f, params: Any, x: Any, *, kernel: str = "entk") -> list[Road]:
 
     Raises:
         UnknownName: no such kernel.
-        InvalidInput: shapes or dtypes that the kernel would refuse too.
+        InvalidInput: shapes or dtypes that the kernel would refuse too; a kernel made without gradients.
     """
-    from ntk_explorer.reading.roads import roads  # not above: cards are read without jax
-    from ntk_explorer.reading.taps import read_network
-
-    card, reading = KERNELS[kernel], read_network(f, params, x)
-    k = len(card.extras["directions"](reading.outputs))
-    return list(roads(reading, len(x), len(x), k, paired=card.extras["paired"]).values())
+    return card_of(kernel).extras["roads"](f, params, x)

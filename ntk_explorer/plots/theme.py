@@ -12,7 +12,7 @@ import numpy as np
 from holoviews.core.util import group_sanitizer
 from holoviews.plotting.util import process_cmap
 
-from ntk_explorer.kernels import KERNELS
+from ntk_explorer.kernels import KERNELS, incomparable
 
 # Okabe & Ito (2008): distinct for all common forms of colour blindness; markers carry the same distinction.
 _FIXED = {
@@ -51,7 +51,9 @@ def kernel_style(name: str) -> KernelStyle:
     """Label, colour and marker of a kernel; kernels added later take spare ones in the order of their registration."""
     if name in _FIXED:
         return KernelStyle(KERNELS[name].label, *_FIXED[name])
-    others = [other for other in KERNELS if other not in _FIXED]
+    others = [other for other, entry in KERNELS.items() if other not in _FIXED and not incomparable(entry)]
+    if name not in others:
+        return KernelStyle(KERNELS[name].label, GREY, "x")
     return KernelStyle(KERNELS[name].label, *_SPARE[others.index(name) % len(_SPARE)])
 
 

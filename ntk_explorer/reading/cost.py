@@ -62,7 +62,7 @@ def tangent_cost(
     contracting = sum(road.contraction_flops(n, m, k, paired=paired) for road in taken.values()) * (
         0.5 if symmetric else 1.0
     )
-    return Cost(int(size), (n + _columns_read(n, m, tile, symmetric=symmetric)) * per_example + contracting)
+    return Cost(int(size), (n + columns_read(n, m, tile, symmetric=symmetric)) * per_example + contracting)
 
 
 def _held(f, params, x, count: int, directions, paired: bool, tile: int) -> Held:
@@ -105,7 +105,7 @@ def _share_bytes(left, right, *, paired: bool) -> int:
     return pairs + result * (1 + positions if positions > 1 else 1)
 
 
-def _columns_read(n: int, m: int, tile: int, *, symmetric: bool) -> int:
+def columns_read(n: int, m: int, tile: int, *, symmetric: bool) -> int:
     """Examples read as columns: every panel of rows meets all columns, or those to the right of its own."""
     if not symmetric:
         return math.ceil(n / tile) * m

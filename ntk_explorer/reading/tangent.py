@@ -8,17 +8,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
 
-from ntk_explorer.errors import InvalidInput, UnknownName
+from ntk_explorer.reading.checks import checked_call, share_of
 from ntk_explorer.reading.chunks import chunk_size, in_chunks
 from ntk_explorer.reading.contract import contract, nothing, only
 from ntk_explorer.reading.machine import working_bytes
 from ntk_explorer.reading.roads import materialised_leaves, roads
 from ntk_explorer.reading.taps import parameter_names, read_network, tap
 from ntk_explorer.reading.tiles import TiledKernel, evaluate
-
-SHARES = ("layer", "parameter")
 
 
 def tangent_kernel(
@@ -62,23 +59,9 @@ def tiled_tangent_kernel(
     f, params, x1, x2=None, *, directions, paired=False, batch_size=None, precision="highest", by=None
 ) -> TiledKernel:
     """The kernel of :func:`tangent_kernel` before it is computed, to be taken in tiles of ``batch_size``."""
-    x1 = _checked(x1, "x1")
-    x2 = None if x2 is None else _checked(x2, "x2")
-    if x2 is not None and x2.shape[1:] != x1.shape[1:]:
-        raise InvalidInput(f"Examples of x1 have shape {x1.shape[1:]}, of x2 {x2.shape[1:]}", "Give both the same.")
-    if batch_size is not None and batch_size < 1:
-        raise InvalidInput(f"batch_size is {batch_size}", "Give a positive number, or None for all at once.")
-    if by is not None and by not in SHARES:
-        raise UnknownName("share", by, SHARES)
-    try:
-        hash(f)
-    except TypeError:
-        raise InvalidInput(
-            f"The function {f!r} cannot be hashed, so what is compiled for it could not be found again",
-            "Pass a function, or a bound method of a frozen object; keep arrays in `params`.",
-        ) from None
+    x1, x2 = checked_call(f, x1, x2, batch_size, by)
     size = batch_size or max(len(x1), 0 if x2 is None else len(x2))
-    groups = None if by is None else _groups(parameter_names(params), by)
+    groups = None if by is None else share_groups(parameter_names(params), by)
 
     def read(x):
         with jax.default_matmul_precision(precision):
@@ -91,34 +74,13 @@ def tiled_tangent_kernel(
     return TiledKernel(read, between, x1, x2)
 
 
-def layer_of(parameter: str) -> str:
-    """The layer that a parameter belongs to: its path without the last part, or itself where it has no other."""
-    return parameter.rpartition("/")[0] or parameter
-
-
-def _groups(names: tuple[str, ...], by: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
+def share_groups(names: tuple[str, ...], by: str | None) -> tuple[tuple[str, tuple[int, ...]], ...]:
     """Leaf indices by the name of the share that they go into."""
     found: dict[str, tuple[int, ...]] = {}
     for leaf, name in enumerate(names):
-        group = name if by == "parameter" else layer_of(name)
+        group = share_of(name, by)
         found[group] = (*found.get(group, ()), leaf)
     return tuple(found.items())
-
-
-def _checked(x, name):
-    x = jnp.asarray(x)
-    if x.ndim < 2 or x.shape[0] == 0:
-        raise InvalidInput(f"{name} has shape {x.shape}", "Give at least one example along the first axis: x[n, ...].")
-    if not isinstance(x, Tracer):
-        # A concrete x is looked at even while a caller's function around it is being traced.
-        with jax.ensure_compile_time_eval():
-            finite = jnp.isfinite(x.reshape(len(x), -1)).all(axis=1)
-            if not bool(finite.all()):
-                raise InvalidInput(
-                    f"{name} holds NaN or infinite values, first in example {int(jnp.argmin(finite))}",
-                    "Remove or replace them.",
-                )
-    return x
 
 
 @partial(jax.jit, static_argnames=("f", "directions", "paired", "size"))

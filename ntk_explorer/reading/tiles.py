@@ -5,8 +5,10 @@ Rows are held, columns are streamed past them; with x2 = x1 each pair of tiles i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import operator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -27,13 +29,15 @@ class TiledKernel:
 
     ``read(x[t, ...])`` gives what is held of a tile of examples, arrays with a leading axis of examples;
     ``contract(left, right)`` gives the kernel [t, u, ...] (or a dictionary of them) between two tiles, where
-    ``right=None`` stands for the left one again. ``x2=None`` stands for ``x1`` again.
+    ``right=None`` stands for the left one again. ``x2=None`` stands for ``x1`` again. ``finish``, where there is
+    one, is applied to the whole matrix: what no tile can know by itself.
     """
 
     read: Callable[[Any], Any]
     contract: Callable[[Any, Any], Any]
     x1: Any
     x2: Any = None
+    finish: Callable[[Any], Any] | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -65,7 +69,12 @@ class TiledKernel:
 
 def evaluate(kernel: TiledKernel, batch_size: int | None = None) -> Any:
     """The whole kernel in memory, [n, m, ...] or a dictionary of them; may be traced."""
-    tiles = list(kernel.tiles(batch_size or max(kernel.shape)))
+    values = _whole(kernel, batch_size or max(kernel.shape))
+    return values if kernel.finish is None else kernel.finish(values)
+
+
+def _whole(kernel: TiledKernel, size: int) -> Any:
+    tiles = list(kernel.tiles(size))
     if len(tiles) == 1:
         return tiles[0].values
     places = [(tile.rows.start, tile.columns.start) for tile in tiles]
@@ -83,6 +92,22 @@ def diagonal(kernel: TiledKernel, held: Any) -> jax.Array:
     """K(x, x) of every example that was read: [t, ...]."""
     alone = jax.tree.map(lambda a: a[:, None], held)
     return jax.vmap(lambda one: kernel.contract(one, None)[0, 0])(alone)
+
+
+def whole_diagonal(kernel: TiledKernel, held: Any) -> jax.Array:
+    """K(x, x) of every example that was read [t], the shares of a kernel with shares added up."""
+    alone = jax.tree.map(lambda a: a[:, None], held)
+    diagonals = jax.vmap(lambda one: [a[0, 0] for a in jax.tree.leaves(kernel.contract(one, None))])(alone)
+    return reduce(operator.add, diagonals)
+
+
+def weighted_sum(weights: Sequence[float], parts: Sequence[Any]) -> Any:
+    """Σ_t w_t K_t of arrays, or of dictionaries of them."""
+
+    def added(*values):
+        return reduce(operator.add, (weight * value for weight, value in zip(weights, values, strict=True)))
+
+    return jax.tree.map(added, *parts)
 
 
 def assembled(grid: dict[tuple[int, int], jax.Array]) -> jax.Array:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationErr
 from ntk_explorer.architectures import ArchitectureConfig, ImageConfig, configure
 from ntk_explorer.datasets import DATASETS, DataConfig
 from ntk_explorer.errors import InvalidInput, explain_validation
-from ntk_explorer.kernels import KERNELS
+from ntk_explorer.kernels import KERNELS, incomparable
 
 # A sweep varies the width and takes the shapes from the data: these fields of an architecture are not its options.
 DERIVED = ("inputs", "outputs", "width")
@@ -65,8 +65,8 @@ class SweepPlan(BaseModel):
     @classmethod
     def _known_kernels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
-            if "per-output" in KERNELS[name].tags:
-                raise InvalidInput(f"{name!r} is the kernel that the others are compared with", "Leave it out.")
+            if reason := incomparable(KERNELS[name]):
+                raise InvalidInput(f"{name!r} {reason}", "Leave it out.")
         if not value:
             raise InvalidInput("No kernel to compare with the eNTK", "Choose at least one, for instance pntk.")
         return tuple(dict.fromkeys(value))

@@ -11,10 +11,10 @@ from ntk_explorer.dashboard.links import LONGEST, ExplorerState, View, from_quer
 from ntk_explorer.dashboard.pages import PAGES
 from ntk_explorer.dashboard.presets import presets
 from ntk_explorer.datasets import DATASETS
-from ntk_explorer.kernels import KERNELS
+from ntk_explorer.kernels import KERNELS, incomparable
 from ntk_explorer.sweeps.plan import DERIVED, plan_sweep
 
-COMPARABLE = [name for name, entry in KERNELS.items() if "per-output" not in entry.tags]
+COMPARABLE = [name for name, entry in KERNELS.items() if not incomparable(entry)]
 WITHOUT_FILE = [name for name, entry in DATASETS.items() if "file" not in entry.tags]
 
 

@@ -15,7 +15,7 @@ from reference import dense_ntk
 from ntk_explorer import KERNELS, entk, pntk, single_logit, trntk
 
 CASES = cases.all_cases()
-SCALAR = [name for name, card in KERNELS.items() if "per-output" not in card.tags]
+SCALAR = [name for name, card in KERNELS.items() if "from_blocks" in card.extras]
 
 
 def close(actual, expected, tolerance=1e-10):
