@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -123,3 +125,11 @@ def test_steps_beyond_the_size_are_refused_before_anything_is_written(tmp_path):
     assert "--degree is 500" in refused("--n", 10, "--kernel", "pntk", "--top", 3, "--samples", 5, "--density", path,
                                         "--degree", 500)  # fmt: skip
     assert not path.exists()
+
+
+def test_help_needs_neither_jax_nor_scipy():
+    code = "import sys; sys.argv = ['ntk-explorer', 'spectrum', '--help']; from ntk_explorer.cli import main\n"
+    code += "try: main()\nexcept SystemExit: print(sorted({'jax', 'scipy', 'numpy', 'holoviews'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "--density" in done.stdout
+    assert done.stdout.endswith("[]\n"), done.stdout
