@@ -1,22 +1,32 @@
-"""Labelled Gram matrices: the same numbers as the kernel functions, with dimensions and provenance."""
+"""Labelled Gram matrices: the same numbers as the kernel functions, with dimensions, provenance and bounded memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ntk_explorer.kernels import KERNELS
-from ntk_explorer.kernels.estimate import estimate
+import numpy as np
+
+from ntk_explorer.errors import InvalidInput
+from ntk_explorer.kernels import card_of
+from ntk_explorer.kernels._destinations import FINGERPRINT, InMemory, OnDisk, chunk_of, create_or_continue, open_kernel
+from ntk_explorer.kernels.estimate import Estimate, estimate
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from ntk_explorer.architectures import Network
+    from ntk_explorer.reading.tiles import TiledKernel
+    from ntk_explorer.registry import Entry
 
 
 def gram(
-    name: str,
+    kernel: Any,
     network: Network,
     params: Any,
     x: Any,
@@ -24,57 +34,216 @@ def gram(
     *,
     labels: Sequence[Any] | None = None,
     labels2: Sequence[Any] | None = None,
+    memory: int | None = None,
+    batch_size: int | None = None,
+    path: str | Path | None = None,
+    progress: Callable[[float], None] | None = None,
+    precision: str = "highest",
+    by: str | None = None,
 ) -> xr.DataArray:
-    """The Gram matrix of a kernel as a labelled array, computed in tiles that fit in memory.
+    """The Gram matrix of a kernel as a labelled array, computed in tiles that fit in memory, on all visible devices.
+
+    Rows of a panel are held, columns are streamed past them; of a kernel of examples with themselves each pair of
+    tiles is computed once.
 
     Args:
-        name: a kernel of ``KERNELS``.
+        kernel: a name of ``KERNELS``, or what a transform returns.
         network: anything with ``apply(params, x)`` and, for the provenance, ``config``.
         params: parameters of the network.
         x: examples [n, ...].
         x2: examples [m, ...]; ``x`` again when None.
-        labels: one label per example of ``x``, kept as coordinate ``label1``.
+        labels: one label per example of ``x``, kept as coordinate ``label1``; kernels that use labels need them.
         labels2: one label per example of ``x2``, kept as coordinate ``label2``.
+        memory: bound in bytes; half of what is free on the device when None.
+        batch_size: examples along each side of a tile; as many as ``memory`` allows when None.
+        path: a folder to write the matrix to in Zarr format (v3, with checksums), tile by tile. One that holds some
+            tiles of the very same matrix already is continued.
+        progress: called with the share that is done, from 0 to 1, between tiles; what it raises ends the computation,
+            and finished tiles stay in ``path``.
+        precision: precision of all matrix products (``jax.default_matmul_precision``): "highest", or by choice
+            "tensorfloat32" or "bfloat16".
+        by: "layer" or "parameter" for the shares of each along a first dimension of that name.
 
     Returns:
         DataArray with dims (x1, x2), or (x1, x2, c, d) for kernels of all pairs of outputs; attrs say which
-        kernel, network, dtype and versions made it.
+        kernel, network, dtype, precision and versions made it. With ``path`` it is read from there where it is used.
 
     Raises:
         UnknownName: no such kernel.
-        InvalidInput: shapes, dtypes or NaN that no kernel can be computed from.
+        InvalidInput: shapes, dtypes, labels or NaN that no kernel can be computed from; a path that cannot be
+            written or holds something else.
         TooLarge: the result and the smallest tile do not fit in memory.
     """
-    import numpy as np
-    import xarray as xr
+    card = card_of(kernel)
+    folder = None if path is None else Path(path)
+    size = batch_size or fitting_batch(kernel, network.apply, params, x, x2, memory=memory, in_memory=folder is None)
+    if folder is not None:
+        size -= size % chunk_of(size)  # a tile is made of whole chunks
+    options: dict[str, Any] = {"precision": precision, "by": by}
+    if "uses-labels" in card.tags:
+        options |= {"y1": labels, "y2": labels2}
+    tiled = card.extras["tiled"](network.apply, params, x, x2, batch_size=size, **options)
+    attrs = _provenance(card, network, precision)
+    labelled = _Labelled(tiled, by, {"label1": labels, "label2": labels if x2 is None else labels2})
+    if folder is None:
+        destination = InMemory(labelled.shape, labelled.dtype, labelled.lead)
+        _fill(destination, tiled, size, progress, by)
+        return labelled.array(_finished(destination.values, tiled, labelled), attrs)
+    if tiled.finish is not None:
+        raise InvalidInput(
+            f"Every entry of the {card.label} depends on all columns, so it cannot be written tile by tile",
+            "Write the kernel itself, and centre the finished matrix: centred(matrix).",
+        )
+    attrs[FINGERPRINT] = _fingerprint(attrs, options, params, x, x2)
+    _fill(labelled.on_disk(folder, attrs, size), tiled, size, progress, by)
+    return open_kernel(folder)
 
-    card = KERNELS[name]
-    values = np.asarray(card(network.apply, params, x, x2, batch_size=_fitting_batch(name, network, params, x, x2)))
-    dims = ("x1", "x2", "c", "d")[: values.ndim]
-    coords = {
-        coordinate: (dim, np.asarray(given))
-        for coordinate, dim, given in (("label1", "x1", labels), ("label2", "x2", labels if x2 is None else labels2))
-        if given is not None
-    }
-    attrs = {
-        "kernel": name,
+
+@dataclass(frozen=True)
+class _Labelled:
+    """The whole array: its axes, and what stands along them."""
+
+    tiled: TiledKernel
+    by: str | None
+    labels: dict[str, Any]
+
+    @cached_property
+    def _tile(self) -> Any:
+        """Shapes of the tile of one example, or of its shares by name."""
+        import jax  # not above: cards are read without jax
+
+        one = jax.ShapeDtypeStruct((1, *self.tiled.x1.shape[1:]), self.tiled.x1.dtype)
+        return jax.eval_shape(lambda x: self.tiled.contract(self.tiled.read(x), None), one)
+
+    @property
+    def lead(self) -> int:
+        """Axes before the two of examples: that of the shares."""
+        return int(self.by is not None)
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._tile) if self.by else []
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (*[len(self.names)] * self.lead, *self.tiled.shape, *self._one.shape[2:])
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._one.dtype
+
+    @property
+    def _one(self) -> Any:
+        return self._tile[self.names[0]] if self.by else self._tile
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        return (*([self.by] if self.by else []), "x1", "x2", *("c", "d")[: len(self.shape) - self.lead - 2])
+
+    @property
+    def coords(self) -> dict[str, tuple[str, np.ndarray]]:
+        named = {self.by: (self.by, np.asarray(self.names, dtype=str))} if self.by else {}
+        given = {name: (f"x{name[-1]}", np.asarray(y)) for name, y in self.labels.items() if y is not None}
+        return named | given
+
+    def array(self, values: Any, attrs: dict[str, Any]) -> xr.DataArray:
+        """The finished array in memory."""
+        import xarray as xr  # not above: it is slow to import
+
+        attrs = attrs | {"dtype": str(values.dtype)}
+        return xr.DataArray(values, dims=self.dims, coords=self.coords, name=attrs["label"], attrs=attrs)
+
+    def on_disk(self, folder: Path, attrs: dict[str, Any], size: int) -> OnDisk:
+        """The array in a folder, made or continued."""
+        attrs = attrs | {"dtype": str(self.dtype)}
+        return create_or_continue(folder, self.shape, self.dtype, self.dims, self.coords, attrs, size)
+
+
+def _fill(destination, tiled: TiledKernel, size: int, progress, by: str | None) -> None:
+    """Compute all tiles that are not there yet, those below the diagonal as mirror images."""
+    from ntk_explorer.reading.devices import over_devices  # not above: cards are read without jax
+    from ntk_explorer.reading.tiles import mirrored
+
+    report, symmetric = progress or (lambda _: None), tiled.x2 is None
+    grid = tiled.grid(size)
+    done, total = 0, sum(_area(*place) for place in grid)
+
+    def there(rows, columns):
+        return destination.has(rows, columns) and (not symmetric or destination.has(columns, rows))
+
+    def array(values):
+        return np.stack([np.asarray(share) for share in values.values()]) if by else np.asarray(values)
+
+    for rows, columns in grid:
+        done += _area(rows, columns) if there(rows, columns) else 0
+    report(done / total)
+    for tile in over_devices(tiled).tiles(size, skip=there):
+        if symmetric and tile.rows != tile.columns:
+            # The mirror image first: whoever finds the tile itself may rely on both.
+            destination.put(tile.columns, tile.rows, array(mirrored(tile.values)))
+        destination.put(tile.rows, tile.columns, array(tile.values))
+        done += _area(tile.rows, tile.columns)
+        report(done / total)
+
+
+def _finished(values: np.ndarray, tiled: TiledKernel, labelled: _Labelled) -> np.ndarray:
+    if tiled.finish is None:
+        return values
+    if not labelled.by:
+        return np.asarray(tiled.finish(values))
+    shares = tiled.finish(dict(zip(labelled.names, values, strict=True)))
+    return np.stack([np.asarray(share) for share in shares.values()])
+
+
+def fitting_batch(
+    kernel: Any, f, params: Any, x: Any, x2: Any = None, *, memory: int | None = None, in_memory: bool = True
+) -> int:
+    """Examples along each side of the largest tiles, by halving, that fit into ``memory`` bytes.
+
+    Raises:
+        InvalidInput: a bound that is not positive.
+        TooLarge: what one pair of examples takes, and the result where it is kept in memory, is more.
+    """
+    from ntk_explorer.reading.machine import available_bytes  # not above: cards are read without jax
+
+    if memory is not None and memory < 1:
+        raise InvalidInput(f"memory is {memory} bytes", "Give a positive number of bytes, or None.")
+    budget = available_bytes() // 2 if memory is None else memory
+    batch = max(len(x), 0 if x2 is None else len(x2))
+
+    def cost(batch: int) -> Estimate:
+        return estimate(kernel, f, params, x, x2, batch_size=batch, in_memory=in_memory)
+
+    needed = cost(batch)
+    while needed.bytes > budget and batch > 1:
+        batch = (batch + 1) // 2
+        needed = cost(batch)
+    needed.require(budget, "Take fewer examples, fewer classes, a narrower network, float32, or write to a path.")
+    return batch
+
+
+def _area(rows: slice, columns: slice) -> int:
+    return (rows.stop - rows.start) * (columns.stop - columns.start)
+
+
+def _provenance(card: Entry, network: Any, precision: str) -> dict[str, Any]:
+    return {
+        "kernel": card.name,
+        "label": card.label,
         "network": str(getattr(network, "config", network)),
-        "dtype": str(values.dtype),
+        "precision": precision,
         "ntk_explorer": version("ntk-explorer"),
         "jax": version("jax"),
     }
-    return xr.DataArray(values, dims=dims, coords=coords, name=card.label, attrs=attrs)
 
 
-def _fitting_batch(name, network, params, x, x2) -> int:
-    """The largest halving of all examples whose tiles fit into half of the memory at hand."""
-    from ntk_explorer.reading.machine import available_bytes  # not above: cards are read without jax
+def _fingerprint(attrs: dict[str, Any], options: dict[str, Any], params, x, x2) -> str:
+    """Of everything that the numbers depend on."""
+    import jax  # not above: cards are read without jax
 
-    budget = available_bytes() // 2
-    batch = max(len(x), 0 if x2 is None else len(x2))
-    cost = estimate(name, network.apply, params, x, x2, batch_size=batch)
-    while cost.bytes > budget and batch > 1:
-        batch = (batch + 1) // 2
-        cost = estimate(name, network.apply, params, x, x2, batch_size=batch)
-    cost.require(budget, "Take fewer examples, fewer classes, a narrower network, or float32.")
-    return batch
+    digest = hashlib.sha256(repr(sorted(attrs.items())).encode())
+    for path, leaf in jax.tree_util.tree_flatten_with_path((options, params, x, x2))[0]:
+        values = np.asarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {values.dtype} {values.shape} ".encode())
+        digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
