@@ -111,8 +111,11 @@ class Picture(pn.viewable.Viewer):
             self._figure.title.text = title
 
     def _contrast(self, plot, _element) -> None:
-        """A hook: what is drawn in black would vanish on a dark page."""
-        for renderer in plot.state.renderers if self._model.dark else ():
+        """A hook: what is drawn in black would vanish on a dark page, and what is drawn in white on a white frame."""
+        if not self._model.dark:
+            return
+        plot.state.background_fill_color = None  # HoloViews sets its white again at each update
+        for renderer in plot.state.renderers:
             glyph = getattr(renderer, "glyph", None)
             for name in ("line_color", "fill_color"):
                 if getattr(glyph, name, None) == BLACK:
