@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,15 @@ def matrix(kernel: Any, f, params, x1, x2=None, *, batch_size: int | None = None
     return evaluate(tiled(f, params, x1, x2, batch_size=batch_size, **options), batch_size)
 
 
+class Along(NamedTuple):
+    """A function of parameters, its checked examples, and the directions along which its gradients make a kernel."""
+
+    f: Callable[..., Any]
+    x: Any
+    directions: Callable[[int], Any]
+    paired: bool
+
+
 @dataclass(frozen=True)
 class Gradients:
     """Inner products of gradients of ``u·f`` for the rows u of ``directions(c)``."""
@@ -44,6 +53,10 @@ class Gradients:
         kernel = self._of(f, params, x1, x2, **options)
         require_readable(f, params, kernel.x1)
         return kernel
+
+    def along(self, f, params, x, **options) -> Along:
+        """What products with the kernel are computed from."""
+        return Along(f, self.tiled(f, params, x, **options).x1, self.directions, self.paired)
 
     def _of(self, f, params, x1, x2, *, projection=None, **options) -> TiledKernel:
         from ntk_explorer.reading.projection import tiled_projected_kernel
@@ -96,6 +109,15 @@ class Losses:
         require_readable(f, params, call.x1)
         return _LOSS._of(call.network, params, call.packed1, call.packed2, **options)
 
+    def along(self, f, params, x, *, y1=None, loss: str | None = None, **options) -> Along:
+        """What products with the kernel are computed from."""
+        from ntk_explorer.kernels._losses import labelled_call
+        from ntk_explorer.reading.independence import require_readable
+
+        call = labelled_call(f, params, x, None, y1=y1, y2=None, loss=loss or self.loss, **_checked_only(options))
+        require_readable(f, params, call.x1)
+        return Along(call.network, call.packed1, _LOSS.directions, _LOSS.paired)
+
     def costs(self, f, params, x1, x2=None, **options) -> Cost:
         """Bytes and operations, from shapes alone."""
         from ntk_explorer.kernels._losses import packed_shapes
@@ -125,6 +147,13 @@ class Features:
         require_readable(f, params, kernel.x1)
         return kernel
 
+    def along(self, *_args, **_options) -> Along:
+        """There is nothing to differentiate."""
+        raise InvalidInput(
+            "This kernel is made of features, and only kernels of gradients have products of their own",
+            "Take a tangent kernel, e.g. entk, or form the matrix with gram.",
+        )
+
     def costs(self, f, params, x1, x2=None, **options) -> Cost:
         """Bytes and operations, from shapes alone."""
         from ntk_explorer.reading.features import features_cost
@@ -140,7 +169,7 @@ class Features:
 
 def facts(way: Gradients | Losses | Features) -> dict[str, Any]:
     """What a card keeps of the way in which its kernel is computed."""
-    return {"tiled": way.tiled, "costs": way.costs, "roads": way.roads}
+    return {"tiled": way.tiled, "costs": way.costs, "roads": way.roads, "along": way.along}
 
 
 def _checked_only(options: dict[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ntk_explorer.errors import InvalidInput, UnknownName
-from ntk_explorer.kernels import KERNELS
+from ntk_explorer.kernels import card_of
+from ntk_explorer.kernels._ways import Along
 from ntk_explorer.kernels.estimate import Estimate
 
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
+
+    from ntk_explorer.registry import Entry
 
 METHODS = ("auto", "jvp-vjp", "factored")
 BATCH, COLUMNS = 256, 32
@@ -94,26 +97,28 @@ class KernelOperator:
 
 
 def kernel_operator(
-    name: str,
+    kernel: Any,
     f: Callable[..., Any],
     params: Any,
     x: Any,
     *,
+    y: Any = None,
     batch_size: int | None = None,
     method: str = "auto",
     precision: str = "highest",
 ) -> KernelOperator:
-    """The kernel ``name`` of examples ``x`` with themselves as an operator that never forms its matrix.
+    """A kernel of examples ``x`` with themselves as an operator that never forms its matrix.
 
     K = Σ_k (D_k J)(D_k J)ᵀ along the kernel's directions D in output space. Method ``jvp-vjp`` computes
     D_k J (Jᵀ D_kᵀ v) by differentiating the network, twice per product, holding one batch; ``factored`` reads the
     network once, holds what each example contributes to each parameter, and multiplies through that.
 
     Args:
-        name: a kernel of ``KERNELS`` that is made of gradients along fixed directions.
+        kernel: name or function of a kernel that is made of gradients: of outputs, of a loss or of a margin.
         f: any ``f(params, x[n, ...]) -> [n, c]`` that treats examples independently; hashable.
         params: pytree of real floating-point arrays.
         x: examples [n, ...].
+        y: the class of each example, for kernels that use labels.
         batch_size: examples that the network is differentiated for at a time; what fits, up to 256, when None.
         method: ``jvp-vjp``, ``factored``, or ``auto`` for the one with fewer operations of those that fit.
         precision: precision of all matrix products (``jax.default_matmul_precision``).
@@ -134,10 +139,9 @@ def kernel_operator(
 
     from ntk_explorer.reading import products  # not above: cards are read without jax
 
-    plan = plan_products(name, f, params, x, batch_size=batch_size, method=method)
-    card, params = KERNELS[name], jax.tree.map(jnp.asarray, params)
-    directions, paired = card.extras["directions"], card.extras["paired"]
-    x, reading = jnp.asarray(x), {"directions": directions, "batch": plan.batch, "precision": precision}
+    plan = plan_products(kernel, f, params, x, y=y, batch_size=batch_size, method=method)
+    (f, x, directions, paired), params = plan.along, jax.tree.map(jnp.asarray, params)
+    reading = {"directions": directions, "batch": plan.batch, "precision": precision}
     if plan.method == "factored":
         product = products.Factored(paired, precision, plan.columns)
         held = products.read_factors(f, params, x, **reading)
@@ -145,7 +149,7 @@ def kernel_operator(
         product = products.Transforms(f, directions, paired, precision, plan.columns)
         held = params, products.in_batches(x, plan.batch)
     return KernelOperator(
-        name,
+        card_of(kernel).name,
         plan.method,
         (plan.size, plan.size),
         plan.dtype,
@@ -167,41 +171,51 @@ class ProductPlan(NamedTuple):
     dtype: np.dtype
     cost: Estimate
     reading_flops: float
+    along: Along
 
 
 def plan_products(
-    name: str, f: Callable[..., Any], params: Any, x: Any, *, batch_size: int | None = None, method: str = "auto"
+    kernel: Any,
+    f: Callable[..., Any],
+    params: Any,
+    x: Any,
+    *,
+    y: Any = None,
+    batch_size: int | None = None,
+    method: str = "auto",
 ) -> ProductPlan:
     """What :func:`kernel_operator` will do and what a product will cost; arguments and errors are the same."""
     from ntk_explorer.reading.machine import available_bytes  # not above: cards are read without jax
     from ntk_explorer.reading.product_cost import COSTS, product_shapes
-    from ntk_explorer.reading.tangent import tiled_tangent_kernel
 
-    card = KERNELS[name]
     if method not in METHODS:
         raise UnknownName("method", method, METHODS)
-    if not callable(card.extras.get("directions")):
-        fitting = [other for other, entry in KERNELS.items() if callable(entry.extras.get("directions"))]
-        raise InvalidInput(
-            f"The kernel {name!r} is not made of gradients along fixed directions, so it has no products of its own",
-            f"Choose one of {', '.join(fitting)}, or form its matrix with gram.",
-        )
-    directions, paired = card.extras["directions"], card.extras["paired"]
-    # For its checks: what no kernel can be computed from has no products either.
-    x = tiled_tangent_kernel(f, params, x, directions=directions, paired=paired, batch_size=batch_size).x1
-    shapes = product_shapes(f, params, x, directions)
-    size = len(x) * (1 if paired else shapes.k)
+    along = _along(card_of(kernel), f, params, x, y, batch_size)
+    shapes, paired, n = product_shapes(along.f, params, along.x, along.directions), along.paired, len(along.x)
+    size = n * (1 if paired else shapes.k)
     budget, plans = available_bytes() // 2, []
     for road in METHODS[1:] if method == "auto" else (method,):
-        for batch, columns in _sizes(len(x), batch_size):
+        for batch, columns in _sizes(n, batch_size):
             cost = COSTS[road](shapes, paired=paired, columns=columns, batch=batch)
-            estimate = Estimate(f"A product with the {card.label} of {len(x)} examples", cost.bytes, cost.flops)
-            plans.append(ProductPlan(road, batch, columns, size, shapes.dtype, estimate, cost.reading_flops))
+            estimate = Estimate(f"A product with the {card_of(kernel).label} of {n} examples", cost.bytes, cost.flops)
+            plans.append(ProductPlan(road, batch, columns, size, shapes.dtype, estimate, cost.reading_flops, along))
             if cost.bytes <= budget:
                 break
     chosen = min(plans, key=lambda plan: (plan.cost.bytes > budget, plan.cost.flops, plan.cost.bytes))
     chosen.cost.require(budget, "Take fewer examples, a narrower network, or float32.")
     return chosen
+
+
+def _along(card: Entry, f, params, x, y, batch_size) -> Along:
+    """What to differentiate along which directions, after all checks."""
+    if "along" not in card.extras:
+        raise InvalidInput(
+            f"{card.label} has no products of its own", "Take the kernel it is made from, or form its matrix with gram."
+        )
+    if y is not None and "uses-labels" not in card.tags:
+        raise InvalidInput(f"The kernel {card.label} uses no labels", "Leave y out.")
+    labels = {"y1": y} if "uses-labels" in card.tags else {}
+    return card.extras["along"](f, params, x, batch_size=batch_size, **labels)
 
 
 def _sizes(n: int, batch_size: int | None) -> Iterator[tuple[int, int]]:

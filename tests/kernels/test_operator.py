@@ -12,7 +12,16 @@ import pytest
 from reference import dense_ntk
 from scipy.sparse.linalg import cg
 
-from ntk_explorer import KERNELS, build, frobenius_norm, kernel_operator, spectral_density, top_eigenvalues, trace
+from ntk_explorer import (
+    KERNELS,
+    build,
+    cosine,
+    frobenius_norm,
+    kernel_operator,
+    spectral_density,
+    top_eigenvalues,
+    trace,
+)
 from ntk_explorer.errors import InvalidInput, TooLarge, UnknownName
 from ntk_explorer.kernels.operator import METHODS, plan_products
 
@@ -254,8 +263,39 @@ class Unhashable:
         return MLP.f(params, x)
 
 
-def test_kernels_without_fixed_directions_are_refused():
-    others = [name for name in KERNELS if name not in TANGENT]
-    for name in others:
-        with pytest.raises(InvalidInput, match=r"not made of gradients along fixed directions.*pntk"):
+def test_features_and_transforms_are_refused():
+    for name in ("ck", "em"):
+        with pytest.raises(InvalidInput, match=r"made of features.*Take a tangent kernel"):
             kernel_operator(name, MLP.f, MLP.params, MLP.x1)
+    with pytest.raises(InvalidInput, match=r"has no products of its own"):
+        kernel_operator(cosine("pntk"), MLP.f, MLP.params, MLP.x1)
+
+
+@pytest.mark.parametrize("name", ["loss_gradient", "margin"])
+def test_products_with_kernels_that_use_labels(name):
+    y = jnp.array([0, 2, 1, 1])
+    matrix = np.asarray(KERNELS[name](MLP.f, MLP.params, MLP.x1, y1=y))
+    v = vectors(4)
+    for road in ROADS:
+        operator = kernel_operator(KERNELS[name].function, MLP.f, MLP.params, MLP.x1, y=y, method=road, batch_size=3)
+        assert operator.kernel == name
+        close(operator @ v, matrix @ v)
+        close(operator.diagonal(), np.diag(matrix))
+
+
+def test_labels_are_asked_for_and_refused_where_they_mean_nothing():
+    with pytest.raises(InvalidInput, match="uses labels, and those of x1 are missing"):
+        kernel_operator("margin", MLP.f, MLP.params, MLP.x1)
+    with pytest.raises(InvalidInput, match="uses no labels"):
+        kernel_operator("pntk", MLP.f, MLP.params, MLP.x1, y=np.zeros(4, int))
+
+
+def test_networks_that_no_kernel_exists_of_are_refused():
+    def mixing(params, x):
+        return MLP.f(params, x - x.mean(axis=0, keepdims=True))
+
+    with pytest.raises(InvalidInput, match="other"):
+        kernel_operator("entk", mixing, MLP.params, MLP.x1, method="jvp-vjp")
+    broken = jax.tree.map(lambda a: a.at[(0,) * a.ndim].set(jnp.nan), MLP.params)
+    with pytest.raises(InvalidInput, match="NaN"):
+        kernel_operator("entk", MLP.f, broken, MLP.x1)
