@@ -88,6 +88,12 @@ def test_density_as_a_table_a_dataset_and_pictures(tmp_path):
     assert b"pNTK" in files[".svg"].read_bytes()
 
 
+def test_kernels_that_use_labels_take_those_of_the_data():
+    result = run("--dataset", "digits", "--n", 20, "--width", 8, "--top", 3, "--samples", 4, "--kernel", "margin")
+    assert result.exit_code == 0, result.output
+    assert "margin, 20 eigenvalues" in result.stdout
+
+
 def test_options_of_the_network_and_float32(tmp_path):
     result = run(*SMALL, "--kernel", "pntk", "--depth", 2, "--option", "bias=true", "--dtype", "float32",
                  "--method", "jvp-vjp", "--batch-size", 7)  # fmt: skip
@@ -101,6 +107,7 @@ def test_options_of_the_network_and_float32(tmp_path):
     ("arguments", "expected"),
     [
         (["--kernel", "entkk"], "Did you mean 'entk'?"),
+        (["--kernel", "ck"], "made of features"),
         (["--arch", "mlpp"], "Did you mean 'mlp'?"),
         (["--method", "fast"], "Unknown method 'fast'"),
         (["--top", "0"], "--top is 0"),

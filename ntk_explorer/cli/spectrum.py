@@ -96,6 +96,7 @@ def _compute(plan: SweepPlan, kernel: str, count: Counts, options: dict) -> Resu
     import jax
 
     from ntk_explorer.datasets import load
+    from ntk_explorer.kernels import KERNELS
     from ntk_explorer.kernels.operator import kernel_operator, plan_products
     from ntk_explorer.linalg.estimates import moments
     from ntk_explorer.linalg.top import top_eigenvalues
@@ -103,6 +104,7 @@ def _compute(plan: SweepPlan, kernel: str, count: Counts, options: dict) -> Resu
     from ntk_explorer.sweeps.cells import initialise, network_at
 
     data = load(plan.data)
+    options = options | {"y": data.y if "uses-labels" in KERNELS[kernel].tags else None}
     with jax.enable_x64(plan.dtype == "float64"):
         network = network_at(plan, data, plan.widths[0])
         made = kernel, network.apply, initialise(plan, network, 0), jax.numpy.asarray(data.x, plan.dtype)
