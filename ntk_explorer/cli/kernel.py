@@ -1,0 +1,213 @@
+"""``ntk-explorer kernel``: one kernel matrix of one network, into a file."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from ntk_explorer.cli._matrices import ZARR
+from ntk_explorer.cli._options import given, network_options
+from ntk_explorer.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from ntk_explorer.sweeps.plan import SweepPlan
+
+CLEAR_LINE = "\r\x1b[K"
+INTERRUPTED = 130  # what shells report for a program ended by Ctrl-C
+
+
+def kernel(
+    arch: Annotated[str, typer.Option(help="Architecture (see: list architectures).")] = "mlp",
+    width: Annotated[int | None, typer.Option(help="Hidden width [the architecture's].")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Any other option of the architecture; repeatable.")
+    ] = None,
+    kernel: Annotated[str, typer.Option(help="Kernel (see: list kernels).")] = "pntk",
+    dataset: Annotated[str | None, typer.Option(help="Data set (see: list datasets) [digits].")] = None,
+    path: Annotated[str | None, typer.Option(help="File of the data set, for instance an .npz.")] = None,
+    n: Annotated[int, typer.Option(help="Number of examples.", min=1)] = 100,
+    n2: Annotated[int, typer.Option(help="So many further examples as columns; 0: the same ones.", min=0)] = 0,
+    classes: Annotated[int | None, typer.Option(help="Use only the first classes [all].")] = None,
+    data_seed: Annotated[int | None, typer.Option(help="Seed of the subset of the data [0].")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the initialisation.")] = 0,
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    precision: Annotated[str, typer.Option(help="Of matrix products: highest, tensorfloat32, bfloat16.")] = "highest",
+    memory: Annotated[str | None, typer.Option(help="Bound on memory, e.g. 8GB [half of what is free].")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Examples in a tile [as many as fit].", min=1)] = None,
+    by: Annotated[str | None, typer.Option(help="layer or parameter: the shares of each instead of their sum.")] = None,
+    projected: Annotated[int, typer.Option(help="Project gradients onto so many random directions.", min=0)] = 0,
+    cosine: Annotated[bool, typer.Option("--cosine", help="Bring gradients to length one.")] = False,
+    centred: Annotated[bool, typer.Option("--centred", help="Subtract the columns' mean gradient.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the matrix: .zarr (tile by tile), .nc or .npz.")] = None,
+) -> None:
+    """Compute a kernel matrix and write it, after saying what that takes."""
+    from ntk_explorer.architectures import configure
+    from ntk_explorer.cli._matrices import check_matrix, read_bytes
+    from ntk_explorer.kernels import KERNELS
+    from ntk_explorer.sweeps.plan import plan_sweep
+
+    if out is not None:
+        check_matrix(out)
+    _ = KERNELS[kernel]
+    network = network_options(arch, option or [])
+    plan = plan_sweep(
+        given(name=dataset, path=path, n=n + n2, classes=classes, seed=data_seed),
+        network,
+        widths=[configure(**network).width if width is None else width],
+        seeds=1,
+        seed=seed,
+        dtype=dtype,
+    )
+    bounds = given(memory=None if memory is None else read_bytes(memory), batch_size=batch_size)
+    _compute(plan, kernel, Transforms(projected, cosine, centred), n, Options(bounds, precision, by, out))
+
+
+class Transforms(NamedTuple):
+    """What is done to the kernel, in this order."""
+
+    projected: int
+    cosine: bool
+    centred: bool
+
+    def of(self, kernel: str, seed: int) -> Any:
+        """The kernel that they make of a registered one; the projection is drawn from the seed."""
+        import jax
+
+        from ntk_explorer.kernels import transform
+
+        found: Any = kernel
+        if self.projected:
+            found = transform.projected(found, self.projected, jax.random.fold_in(jax.random.key(seed), 2))
+        if self.cosine:
+            found = transform.cosine(found)
+        return transform.centred(found) if self.centred else found
+
+
+class Problem(NamedTuple):
+    """A kernel and what it is of; ``x2`` is None for the examples with themselves."""
+
+    kernel: Any
+    network: Any
+    params: Any
+    x: Any
+    x2: Any
+    labels: Any
+    labels2: Any
+
+
+class Options(NamedTuple):
+    """How it is computed: bounds are ``memory`` and ``batch_size``, where given."""
+
+    bounds: dict[str, int]
+    precision: str
+    by: str | None
+    out: Path | None
+
+    @property
+    def streamed(self) -> Path | None:
+        """The folder into which tiles are written as they are finished."""
+        return self.out if self.out is not None and self.out.suffix == ZARR else None
+
+
+def _compute(plan: SweepPlan, kernel: str, transforms: Transforms, n: int, options: Options) -> None:
+    import jax
+
+    from ntk_explorer.cli._matrices import summary, write_matrix
+
+    with jax.enable_x64(plan.dtype == "float64"):
+        problem = _problem(plan, transforms.of(kernel, plan.seed), n)
+        _check_precision(options.precision)
+        _announce(problem, options, plan.dtype)
+        begun = time.perf_counter()
+        matrix = _gram(problem, options)
+        seconds = time.perf_counter() - begun
+        if options.out is not None and options.streamed is None:
+            write_matrix(matrix, options.out)
+        lines = summary(matrix, of_itself=problem.x2 is None, precision=options.precision, by=options.by)
+        typer.echo("\n".join(lines))
+        typer.echo(f"{seconds:.1f} s" + (f", written to {options.out}" if options.out is not None else ""))
+
+
+def _gram(problem: Problem, options: Options) -> xr.DataArray:
+    from ntk_explorer.kernels.gram import gram
+
+    try:
+        return gram(
+            *problem[:5],
+            labels=problem.labels,
+            labels2=problem.labels2,
+            precision=options.precision,
+            by=options.by,
+            path=options.streamed,
+            progress=_counter(time.perf_counter()) if sys.stderr.isatty() else None,
+            **options.bounds,
+        )
+    except KeyboardInterrupt:
+        kept = f"tiles are kept in {options.out}, where the same command continues" if options.streamed else "no file"
+        typer.echo(f"\nStopped; {kept}.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _problem(plan: SweepPlan, kernel: Any, n: int) -> Problem:
+    import jax
+
+    from ntk_explorer.datasets import load
+    from ntk_explorer.sweeps.cells import examples, initialise, network_at
+
+    data = load(plan.data)
+    network = network_at(plan, data, plan.widths[0])
+    x, labels = jax.numpy.asarray(data.x, plan.dtype), examples(data)["label"]
+    more, labels_of_more = (x[n:], labels[n:]) if len(x) > n else (None, None)
+    return Problem(kernel, network, initialise(plan, network, 0), x[:n], more, labels[:n], labels_of_more)
+
+
+def _check_precision(name: str) -> None:
+    import jax
+
+    try:
+        with jax.default_matmul_precision(name):
+            pass
+    except ValueError:
+        raise InvalidInput(f"--precision {name!r} is not known", "Use highest, tensorfloat32 or bfloat16.") from None
+
+
+def _announce(problem: Problem, options: Options, dtype: str) -> None:
+    """What the computation takes at most, and how long at this machine's rate of matrix products."""
+    import jax
+
+    from ntk_explorer.kernels.estimate import estimate, human_bytes
+    from ntk_explorer.kernels.gram import fitting_batch
+    from ntk_explorer.reading.machine import matmul_rate
+    from ntk_explorer.sweeps.estimate import human_seconds
+
+    given_to_all = problem.kernel, problem.network.apply, *problem[2:5]
+    in_memory, memory = options.streamed is None, options.bounds.get("memory")
+    batch_size = options.bounds.get("batch_size") or fitting_batch(*given_to_all, memory=memory, in_memory=in_memory)
+    cost = estimate(*given_to_all, batch_size=batch_size, in_memory=in_memory)
+    parameters = sum(leaf.size for leaf in jax.tree.leaves(problem.params))
+    typer.echo(
+        f"{cost.what}, {parameters} parameters, {dtype}, in tiles of {batch_size}: about {human_bytes(cost.bytes)}, "
+        f"{cost.flops:.2g} operations, {human_seconds(cost.seconds(matmul_rate(dtype)))} and compilation",
+        err=True,
+    )
+
+
+def _counter(begun: float) -> Callable[[float], None]:
+    """Shows the share that is done and the time that is left, on one line."""
+    from ntk_explorer.sweeps.estimate import human_seconds
+
+    def count(share: float) -> None:
+        if share >= 1:
+            typer.echo(CLEAR_LINE, err=True, nl=False)
+            return
+        left = f", {human_seconds((time.perf_counter() - begun) * (1 - share) / share)} left" if share > 0 else ""
+        typer.echo(f"{CLEAR_LINE}{share:.0%}{left}", err=True, nl=False)
+
+    return count
