@@ -32,8 +32,8 @@ lint: .venv/test.installed  ## style, format, types and the floors of the house
 	@PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 	@$(BIN)/lint-imports
 
-bench: .venv/test.installed  ## measure and print the figures of benchmarks/RESULTS.md
-	@$(BIN)/python benchmarks/run.py
+bench: .venv/test.installed  ## measure and print the figures of benchmarks/RESULTS.md (a part: ARGS="kernels --quick")
+	@$(BIN)/python benchmarks/run.py $(ARGS)
 
 docs: .venv/docs.installed  ## build the documentation into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
