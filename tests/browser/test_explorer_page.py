@@ -38,6 +38,7 @@ def test_another_architecture_a_small_sweep_and_a_reload(open_page, points):
     finished(page)
     assert points(page, "relative_frobenius", least=4) == 4
     assert points(page, "condition_number", least=4) == 4
+    assert points(page, "distance_to_limit", least=4) == 4
     address = page.url
     page.reload()
     finished(page)
@@ -45,6 +46,20 @@ def test_another_architecture_a_small_sweep_and_a_reload(open_page, points):
     expect(page.get_by_role("textbox", name="widths")).to_have_value("2, 3")
     expect(page.get_by_role("textbox", name="kernel size")).to_be_visible()
     assert points(page, "relative_frobenius", least=4) == 4
+
+
+def test_page_says_why_a_network_has_no_infinite_limit_and_which_have(open_page, points):
+    page = open_page(SMALL + "&activation=tanh")
+    finished(page)
+    expect(page.get_by_text("tanh has no closed form at infinite width")).to_be_visible()
+    expect(page.get_by_text("is known for an MLP or CNN with relu")).to_be_visible()
+    assert points(page, "distance_to_limit", least=1, seconds=1) == 0
+    page.get_by_role("combobox", name="activation").click()
+    page.get_by_text("erf", exact=True).click()
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_text("tanh has no closed form at infinite width")).to_be_hidden()
+    finished(page)
+    assert points(page, "distance_to_limit", least=4) == 4
 
 
 def test_every_tab_opens(open_page):
