@@ -62,7 +62,7 @@ class Effort(NamedTuple):
     step_limit: float
 
 
-FULL, HASTE = Effort(7, 8.0, 8.0, 1.0), Effort(3, 2.0, 1.0, 0.3)
+FULL, HASTE = Effort(7, 8.0, 10.0, 2.0), Effort(3, 2.0, 1.0, 0.3)
 
 
 class Result(NamedTuple):

@@ -83,15 +83,16 @@ def _status(name: str) -> int:
 def enter(call_at: Callable[[int], Call], n: int, *, first: int, limit: float, step_limit: float) -> Entrant:
     """Try a contender at growing sizes: at ``n`` as soon as that will take less than ``limit`` seconds.
 
-    Time and memory are taken to grow with the square of the size at most; where ``n`` stays out of reach,
-    sizes are doubled as long as one takes less than ``step_limit``, so that the growth can be fitted.
+    Time and memory are taken to grow as size^1.5, between one example after the other and all pairs; where ``n``
+    stays out of reach, sizes are doubled as long as one takes less than ``step_limit``, so that the growth can be
+    fitted.
     """
     entrant, size = Entrant(), first
     while size not in entrant.costs:
         found = _try(entrant, call_at, size)
         for larger, most in ((n, limit), (2 * size, step_limit)):
-            growth = (larger / size) ** 2
-            room = psutil.virtual_memory().available / 2
+            growth = (larger / size) ** 1.5
+            room = psutil.virtual_memory().available / 4  # since memory may grow with all pairs after all
             if size < larger <= n and found.seconds * growth < most and (found.bytes or 0) * growth < room:
                 size = larger
                 break
