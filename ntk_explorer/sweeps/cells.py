@@ -88,12 +88,14 @@ def compute_cell(
     """
     import jax
 
+    limit = limit or WidthLimit(plan, data)
+    infinite = limit.at(width)  # before the clock starts: the first cell would be charged for all
     begun = time.perf_counter()
     with jax.enable_x64(plan.dtype == "float64"):
         network = network_at(plan, data, width)
         kernels = all_kernels(plan, network, initialise(plan, network, index), jax.numpy.asarray(data.x, plan.dtype))
         arrays = {f"eigenvalues.{name}": np.asarray(eigenvalues(kernel)) for name, kernel in kernels.items()}
-        arrays |= _errors(plan, kernels) | _distances(kernels, limit or WidthLimit(plan, data), width)
+        arrays |= _errors(plan, kernels) | _distances(kernels, infinite, limit)
         if index == 0 or matrix_bytes(plan, len(data.x)) <= MATRIX_LIMIT:
             arrays |= _matrices(plan, kernels)
     arrays["seconds"] = np.asarray(time.perf_counter() - begun)
@@ -123,8 +125,7 @@ def _errors(plan: SweepPlan, kernels: dict) -> dict[str, np.ndarray]:
     }
 
 
-def _distances(kernels: dict, limit: WidthLimit, width: int) -> dict[str, np.ndarray]:
-    infinite = limit.at(width)
+def _distances(kernels: dict, infinite: np.ndarray | None, limit: WidthLimit) -> dict[str, np.ndarray]:
     if infinite is None:
         return {"no_limit": np.asarray(limit.missing)}
     return {

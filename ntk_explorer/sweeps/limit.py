@@ -15,7 +15,7 @@ from ntk_explorer.sweeps.plan import SweepPlan
 # Numbers of a limit beyond which a sweep does without it: many minutes, where its cells may take seconds.
 MOST_NUMBERS = 2**31
 # For one number and one layer, on one core of a CPU.
-SECONDS_PER_NUMBER = 3e-8
+SECONDS_PER_NUMBER = 4e-8
 
 
 class WidthLimit:

@@ -45,9 +45,9 @@ def computed(monkeypatch):
     """Which cells are computed, in order."""
     seen = []
 
-    def counting(plan, data, width, index):
+    def counting(plan, data, width, index, limit):
         seen.append((width, index))
-        return compute_cell(plan, data, width, index)
+        return compute_cell(plan, data, width, index, limit)
 
     monkeypatch.setattr(run, "compute_cell", counting)
     return seen
@@ -254,11 +254,11 @@ def test_cancel_keeps_what_is_finished(plan, computed, tmp_path):
 
 
 def test_a_crash_loses_the_running_cell_only(plan, computed, tmp_path, monkeypatch):
-    def crashing(plan, data, width, index):
+    def crashing(plan, data, width, index, limit):
         if len(computed) == 2:
             raise RuntimeError("power cut")
         computed.append((width, index))
-        return compute_cell(plan, data, width, index)
+        return compute_cell(plan, data, width, index, limit)
 
     with monkeypatch.context() as patch:
         patch.setattr(run, "compute_cell", crashing)
