@@ -94,6 +94,28 @@ def _grouped(params, x):
     return h.mean((1, 2)) @ params["readout"]
 
 
+@_as_users_write
+def _serial(params, x):
+    """Layers in a row as in stax: a list of tuples, empty for what has no parameters, with a sum of two branches."""
+    convolution, _, dense, _, readout = params
+    h = jax.lax.conv_general_dilated(x, convolution[0], (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    h = jax.nn.relu(h + convolution[1]).reshape(x.shape[0], -1)
+    return (jnp.tanh(h @ dense[0] + dense[1]) + h[:, :4]) @ readout[0] + readout[1]
+
+
+@_as_users_write
+def _tokens(params, tokens):
+    """Whole numbers looked up in a table, which is also the readout; places have parameters of their own."""
+    h = params["table"][tokens] + params["places"]
+    h = jax.nn.gelu(h @ params["mix"]["weight"]) + h
+    return h.mean(axis=1) @ params["table"][:3].T + params["bias"]
+
+
+def in_dtype(tree, dtype):
+    """Real numbers in another precision; whole numbers stay what they are."""
+    return jax.tree.map(lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a, tree)
+
+
 def handwritten() -> list[Case]:
     keys = iter(jax.random.split(jax.random.key(3), 40))
     attention = {
@@ -121,11 +143,50 @@ def handwritten() -> list[Case]:
         "pointwise": _normal(next(keys), 1, 1, 8, 5),
         "readout": _normal(next(keys), 5, 3),
     }
+    serial = [
+        (_normal(next(keys), 3, 3, 2, 3), _normal(next(keys), 3)),
+        (),
+        (_normal(next(keys), 27, 4), _normal(next(keys), 4)),
+        (),
+        (_normal(next(keys), 4, 3), _normal(next(keys), 3)),
+    ]
+    tokens = {
+        "table": _normal(next(keys), 7, 5),
+        "places": _normal(next(keys), 6, 5),
+        "mix": {"weight": _normal(next(keys), 5, 5)},
+        "bias": _normal(next(keys), 3),
+    }
+    sentences = jax.random.randint(next(keys), (2, 4, 6), 0, 7, "int32")
     return [
+        Case("serial", _serial, serial, *_inputs((6, 6, 2), jax.random.key(10))),
+        Case("tokens", _tokens, tokens, *sentences),
         Case("attention", _attention, attention, *_inputs((12,), jax.random.key(4))),
         Case("rescaled", _rescaled, rescaled, *_inputs((12,), jax.random.key(5))),
         Case("grouped", _grouped, grouped, *_inputs((6, 6, 2), jax.random.key(6))),
     ]
+
+
+def frozen_normalisation() -> Case:
+    """Flax's batch normalisation in evaluation mode, its statistics kept outside of the parameters."""
+    from flax import linen
+
+    class Model(linen.Module):
+        @linen.compact
+        def __call__(self, x):
+            x = linen.Conv(4, (3, 3), feature_group_count=2)(x)
+            x = linen.relu(linen.BatchNorm(use_running_average=True)(x))
+            return linen.Dense(3)(x.mean((1, 2)))
+
+    model, (x1, x2) = Model(), _inputs((6, 6, 2), jax.random.key(11))
+    with jax.numpy_rank_promotion("allow"):
+        variables = model.init(jax.random.key(12), x1)
+    statistics = {"mean": _normal(jax.random.key(13), 4), "var": 0.5 + _normal(jax.random.key(14), 4) ** 2}
+
+    def f(params, x):
+        frozen = in_dtype({"BatchNorm_0": statistics}, x.dtype)
+        return model.apply({"params": params, "batch_stats": frozen}, x)
+
+    return Case("batchnorm", _as_users_write(f), in_dtype(variables["params"], "float64"), x1, x2)
 
 
 def library_models() -> list[Case]:
@@ -181,4 +242,4 @@ def library_models() -> list[Case]:
 @cache
 def all_cases() -> list[Case]:
     ours = [registered(name, how) for name in ARCHITECTURES for how in ("standard", "ntk")]
-    return ours + handwritten() + library_models()
+    return ours + handwritten() + [frozen_normalisation()] + library_models()

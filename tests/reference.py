@@ -23,10 +23,18 @@ def dense_ntk(f, params, x1, x2=None):
     return jnp.einsum("ncp,mdp->nmcd", j1, j2, precision="highest")
 
 
+def quick(function):
+    """Compiled soon rather than to run fast: for programs that run once on a few examples."""
+    return jax.jit(
+        function, compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+    )
+
+
 @cache
-def jacobian_of(case):
-    """J of the first set of a case's examples, computed once."""
-    return dense_jacobian(case.f, case.params, case.x1)
+def jacobians_of(case):
+    """J of both sets of a case's examples, computed once."""
+    jacobian = quick(lambda params, x: dense_jacobian(case.f, params, x))
+    return jacobian(case.params, case.x1), jacobian(case.params, case.x2)
 
 
 def close(actual, expected, tolerance=1e-10):

@@ -179,7 +179,7 @@ def test_pickled_npz_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "kind", [[], ["kernels"], ["limits"], ["architectures"], ["datasets"], ["measures"], ["summaries"]]
+    "kind", [[], ["kernels"], ["transforms"], ["limits"], ["architectures"], ["datasets"], ["measures"], ["summaries"]]
 )
 def test_list_prints_every_card(kind):
     from ntk_explorer.cli.listing import registries

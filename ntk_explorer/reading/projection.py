@@ -171,6 +171,8 @@ def _project(gradients, key, size, kind):
         part = jax.lax.dynamic_slice_in_dim(values, first, count, axis=2)
         return jnp.einsum("nkr,rq->nkq", part, draw_rows(key, first + jnp.arange(count), size, kind, values.dtype))
 
+    if blocks == 1 and not rest:
+        return product(0, q)
     zeros = jnp.zeros((n, k, size), values.dtype)
     total = jax.lax.fori_loop(0, blocks, lambda block, total: total + product(block * rows, rows), zeros)
     return total + product(blocks * rows, rest) if rest else total

@@ -116,14 +116,6 @@ def test_kernels_are_contractions_of_the_blocks_by_their_own_card(situation):
         close(jnp.asarray(from_blocks(np.asarray(theta))), kernel)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_float32_agrees_with_float64(case):
-    single = jax.tree.map(lambda a: a.astype("float32"), (case.params, case.x1))
-    kernel = pntk(case.f, *single)
-    assert kernel.dtype == jnp.float32
-    close(kernel.astype("float64"), contractions(dense_ntk(case.f, case.params, case.x1))["pntk"], 2e-4)
-
-
 def test_symmetric_and_positive_semidefinite(situation):
     _, _, theta, kernels = situation
     for matrix in [flat(theta), *kernels.values()]:

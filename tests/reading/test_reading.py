@@ -35,6 +35,18 @@ def test_grouped_convolutions_and_tied_weights_are_materialised_others_sited():
     assert (rows["value"].positions, rows["value"].fan_in, rows["value"].fan_out) == (4, 3, 4)
 
 
+def test_look_ups_and_frozen_normalisation_are_materialised_and_lists_of_layers_named_by_number():
+    rows = road_of(CASES["tokens"])
+    assert {name for name, row in rows.items() if row.positions == 0} == {"table", "places", "bias"}
+    assert rows["mix/weight"].positions == 6
+    rows = road_of(CASES["batchnorm"])
+    grouped = ("BatchNorm_0/scale", "BatchNorm_0/bias", "Conv_0/bias", "Conv_0/kernel", "Dense_0/bias")
+    assert all(rows[name].positions == 0 for name in grouped)
+    assert rows["Dense_0/kernel"].road == "factored"
+    rows = road_of(CASES["serial"])
+    assert (rows["0/0"].positions, rows["2/0"].road, rows["4/0"].road) == (9, "factored", "factored")
+
+
 def test_dense_layers_are_factored_and_wide_convolutions_materialised():
     network = build("cnn", inputs=(8, 8, 1), width=4, outputs=3)
     params = network.init(jax.random.key(0))
