@@ -60,7 +60,7 @@ def transforms_cost(shapes: Shapes, *, paired: bool, columns: int, batch: int) -
     cotangents = columns * directions
     # A gradient and what is added to it; cotangents, tangents and a copy in batches; one batch of the network.
     held = 2 * cotangents * shapes.parameters + 3 * cotangents * n * shapes.outputs
-    held += batch * (shapes.numbers + 2 * cotangents * shapes.largest)
+    held += 2 * batch * shapes.numbers
     numbers = held + _vectors(shapes, columns, paired=paired)
     flops = n * shapes.flops * (2 + 4 * directions)
     return ProductCost(int(numbers * shapes.dtype.itemsize), flops, _reading_flops(shapes))
@@ -85,7 +85,8 @@ def _one_item(item, k, *, paired):
         return 0, q, 2 * k * q
     s, o = item.sensitivities.shape[2:]
     p = sum(place.shape[2] for place in item.inputs)
-    return 2 * s * o, p * o, 2 * s * o * (k + p * (k if paired else 1))
+    # What is weighted, and two products for each place of a window, side by side.
+    return (2 * len(item.inputs) + 1) * s * o, p * o, 2 * s * o * (k + p * (k if paired else 1))
 
 
 def _vectors(shapes, columns, *, paired):

@@ -56,25 +56,23 @@ class Transforms:
         out = jax.eval_shape(self.f, params, jax.ShapeDtypeStruct(batches.shape[1:], batches.dtype))
         return jnp.asarray(self.directions(out.shape[1]), out.dtype)
 
+    # One cotangent after the other, below: convolutions whose weights differ by column are slow beyond use.
+
     def _pull(self, params, batches, cotangents):
         """Gradients [q, ...] of the parameters, summed over all examples, for q cotangents."""
 
         def add(total, item):
             x, cotangent = item
             _, pullback = jax.vjp(lambda p: self.f(p, x), params)
-            (gradient,) = jax.vmap(pullback)(cotangent)
-            return jax.tree.map(jnp.add, total, gradient), None
+            return jax.tree.map(jnp.add, total, jax.lax.map(lambda u: pullback(u)[0], cotangent)), None
 
         zeros = jax.tree.map(lambda p: jnp.zeros((cotangents.shape[1], *p.shape), p.dtype), params)
         return jax.lax.scan(add, zeros, (batches, cotangents))[0]
 
     def _push(self, params, x, tangents, count):
         """Output tangents [q, b, c]; their number is told, since a network may have no parameters."""
-
-        def push(tangent):
-            return jax.jvp(lambda p: self.f(p, x), (params,), (tangent,))[1]
-
-        return jax.vmap(push, axis_size=count)(tangents)
+        _, along = jax.linearize(lambda p: self.f(p, x), params)
+        return jax.lax.map(lambda i: along(jax.tree.map(lambda t: t[i], tangents)), jnp.arange(count))
 
 
 @dataclass(frozen=True)

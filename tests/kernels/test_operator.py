@@ -192,6 +192,18 @@ def test_cost_grows_with_examples_and_holds_what_is_held():
     assert held < operator.cost.bytes < 50 * held
 
 
+@pytest.mark.parametrize("name", ["entk", "trntk"])
+@pytest.mark.parametrize("road", ROADS)
+def test_estimated_memory_is_what_the_compiled_product_takes(name, road):
+    network = build("mlp", inputs=(20,), outputs=5, width=64)
+    x = jax.random.normal(jax.random.key(1), (400, 20), "float64")
+    operator = kernel_operator(name, network.apply, network.init(jax.random.key(0)), x, method=road)
+    v = jnp.ones((operator.shape[0], operator.product.columns))
+    used = jax.jit(operator.product).lower(operator.held, v).compile().memory_analysis()
+    taken = used.temp_size_in_bytes + used.argument_size_in_bytes + used.output_size_in_bytes
+    assert 1 / 1.5 < operator.cost.bytes / taken < 1.5
+
+
 def test_auto_takes_the_road_with_fewer_operations_of_those_that_fit(monkeypatch):
     from ntk_explorer.reading import machine
 
