@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ntk_explorer.cli._matrices import ZARR
 from ntk_explorer.cli._options import given, network_options
 from ntk_explorer.errors import InvalidInput
 
@@ -113,6 +112,8 @@ class Options(NamedTuple):
     @property
     def streamed(self) -> Path | None:
         """The folder into which tiles are written as they are finished."""
+        from ntk_explorer.cli._matrices import ZARR  # not above: it brings numpy, which --help can do without
+
         return self.out if self.out is not None and self.out.suffix == ZARR else None
 
 
