@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from ntk_explorer.cli._options import given, network_options
-from ntk_explorer.errors import InvalidInput
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -124,7 +123,6 @@ def _compute(plan: SweepPlan, kernel: str, transforms: Transforms, n: int, optio
 
     with jax.enable_x64(plan.dtype == "float64"):
         problem = _problem(plan, transforms.of(kernel, plan.seed), n)
-        _check_precision(options.precision)
         _announce(problem, options, plan.dtype)
         begun = time.perf_counter()
         matrix = _gram(problem, options)
@@ -167,16 +165,6 @@ def _problem(plan: SweepPlan, kernel: Any, n: int) -> Problem:
     x, labels = jax.numpy.asarray(data.x, plan.dtype), examples(data)["label"]
     more, labels_of_more = (x[n:], labels[n:]) if len(x) > n else (None, None)
     return Problem(kernel, network, initialise(plan, network, 0), x[:n], more, labels[:n], labels_of_more)
-
-
-def _check_precision(name: str) -> None:
-    import jax
-
-    try:
-        with jax.default_matmul_precision(name):
-            pass
-    except ValueError:
-        raise InvalidInput(f"--precision {name!r} is not known", "Use highest, tensorfloat32 or bfloat16.") from None
 
 
 def _announce(problem: Problem, options: Options, dtype: str) -> None:

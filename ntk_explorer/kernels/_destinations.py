@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import xarray as xr
     import zarr
 
-KERNEL, FINGERPRINT = "kernel", "fingerprint"
+KERNEL, FINGERPRINT, CHUNK = "kernel", "fingerprint", "chunk"
 # Examples per side of a stored chunk, at most: 4 MB of float32 numbers.
-CHUNK = 1024
+LARGEST_CHUNK = 1024
 
 
 class Destination(Protocol):
@@ -54,10 +54,10 @@ class OnDisk:
         """Use :func:`create_or_continue`."""
         self._array, self._lead = array, lead
 
-    @property
-    def chunk(self) -> int:
-        """Examples per side of a chunk."""
-        return self._array.chunks[self._lead]
+    def tile(self, size: int) -> int:
+        """The tile nearest to ``size`` that is made of whole chunks; part of one could pass for all of it."""
+        chunk = self._chunk
+        return max(chunk, size - size % chunk)
 
     def has(self, rows: slice, columns: slice) -> bool:
         """Whether all chunks of a tile were written."""
@@ -70,13 +70,13 @@ class OnDisk:
         """Write whole chunks."""
         self._array[(slice(None),) * self._lead + (rows, columns)] = values
 
+    @property
+    def _chunk(self) -> int:
+        """Examples per side of a chunk; the array's own are cut where it has fewer rows or columns."""
+        return int(self._array.attrs[CHUNK])  # pyright: ignore[reportArgumentType]
+
     def _chunks(self, examples: slice) -> range:
-        return range(examples.start // self.chunk, -(-examples.stop // self.chunk))
-
-
-def chunk_of(size: int) -> int:
-    """The chunk for tiles of ``size`` × ``size`` examples; whole chunks make a tile."""
-    return min(size, CHUNK)
+        return range(examples.start // self._chunk, -(-examples.stop // self._chunk))
 
 
 def create_or_continue(
@@ -99,7 +99,7 @@ def create_or_continue(
     lead = len(dims) - len(dims[dims.index("x1") :])
     if path.exists():
         return OnDisk(_existing(path, attrs[FINGERPRINT]), lead)
-    chunk = chunk_of(size)
+    chunk = min(size, LARGEST_CHUNK)
     chunks = [chunk if dim in ("x1", "x2") else length for dim, length in zip(dims, shape, strict=True)]
     try:
         group = zarr.create_group(path, attributes=attrs)
@@ -115,7 +115,9 @@ def create_or_continue(
             compressors=[Crc32cCodec()],  # kernels hardly compress; a flipped bit must not pass for a number
             fill_value=float("nan"),
             dimension_names=list(dims),
-            attributes=attrs | ({"coordinates": " ".join(sorted(set(coords) - set(dims)))} if coords else {}),
+            attributes=attrs
+            | {CHUNK: chunk}
+            | ({"coordinates": " ".join(sorted(set(coords) - set(dims)))} if coords else {}),
             config={"write_empty_chunks": True},
         )
     except OSError as error:

@@ -14,7 +14,7 @@ import numpy as np
 
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.kernels import card_of
-from ntk_explorer.kernels._destinations import FINGERPRINT, InMemory, OnDisk, chunk_of, create_or_continue, open_kernel
+from ntk_explorer.kernels._destinations import FINGERPRINT, InMemory, OnDisk, create_or_continue, open_kernel
 from ntk_explorer.kernels.estimate import Estimate, estimate
 
 if TYPE_CHECKING:
@@ -74,11 +74,14 @@ def gram(
             written or holds something else.
         TooLarge: the result and the smallest tile do not fit in memory.
     """
+    from ntk_explorer.reading.checks import checked_call  # not above: cards are read without jax
+
     card = card_of(kernel)
     folder = None if path is None else Path(path)
+    x, x2 = checked_call(network.apply, x, x2, batch_size, by, precision)
+    _check_labels(labels, x, "labels")
+    _check_labels(labels2, x2, "labels2")
     size = batch_size or fitting_batch(kernel, network.apply, params, x, x2, memory=memory, in_memory=folder is None)
-    if folder is not None:
-        size -= size % chunk_of(size)  # a tile is made of whole chunks
     options: dict[str, Any] = {"precision": precision, "by": by}
     if "uses-labels" in card.tags:
         options |= {"y1": labels, "y2": labels2}
@@ -95,7 +98,8 @@ def gram(
             "Write the kernel itself, and centre the finished matrix: centred(matrix).",
         )
     attrs[FINGERPRINT] = _fingerprint(attrs, options, params, x, x2)
-    _fill(labelled.on_disk(folder, attrs, size), tiled, size, progress, by)
+    stored = labelled.on_disk(folder, attrs, size)
+    _fill(stored, tiled, stored.tile(size), progress, by)
     return open_kernel(folder)
 
 
@@ -220,6 +224,16 @@ def fitting_batch(
         needed = cost(batch)
     needed.require(budget, "Take fewer examples, fewer classes, a narrower network, float32, or write to a path.")
     return batch
+
+
+def _check_labels(labels, x, name: str) -> None:
+    if labels is None:
+        return
+    if x is None:
+        raise InvalidInput(f"There are {name} but no examples x2", f"Give x2 as well, or leave {name} out.")
+    if np.ndim(labels) == 0 or len(labels) != len(x):
+        count = "one" if np.ndim(labels) == 0 else len(labels)
+        raise InvalidInput(f"{name} holds {count} for {len(x)} examples", "Give one label per example.")
 
 
 def _area(rows: slice, columns: slice) -> int:

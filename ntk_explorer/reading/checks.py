@@ -15,12 +15,18 @@ SHARES = ("layer", "parameter")
 
 
 def checked_call(
-    f: Callable[..., Any], x1: Any, x2: Any, batch_size: int | None, by: str | None = None
+    f: Callable[..., Any],
+    x1: Any,
+    x2: Any,
+    batch_size: int | None,
+    by: str | None = None,
+    precision: str | None = "highest",
 ) -> tuple[jax.Array, jax.Array | None]:
     """Both sets of examples as arrays.
 
     Raises:
-        InvalidInput: wrong shapes, NaN or infinite values, a batch size below one, a function without a hash.
+        InvalidInput: wrong shapes, NaN or infinite values, a batch size below one, a precision that JAX does not know,
+            a function without a hash.
         UnknownName: shares by something else than layers or parameters.
     """
     x1 = checked_examples(x1, "x1")
@@ -31,6 +37,13 @@ def checked_call(
         raise InvalidInput(f"batch_size is {batch_size}", "Give a positive number, or None for all at once.")
     if by is not None and by not in SHARES:
         raise UnknownName("share", by, SHARES)
+    try:
+        with jax.default_matmul_precision(precision):
+            pass
+    except ValueError:
+        raise InvalidInput(
+            f"The precision {precision!r} is not known", "Use highest, tensorfloat32 or bfloat16."
+        ) from None
     try:
         hash(f)
     except TypeError:

@@ -45,7 +45,7 @@ def tiled_features_kernel(
     Raises:
         InvalidInput: shapes, dtypes or values that no kernel can be computed from; no parameter meets the data.
     """
-    x1, x2 = checked_call(f, x1, x2, batch_size, by)
+    x1, x2 = checked_call(f, x1, x2, batch_size, by, precision)
     wanted_activations(read_network(f, params, x1), which)
 
     def read(x):

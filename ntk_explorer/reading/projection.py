@@ -93,7 +93,7 @@ def tiled_projected_kernel(
     Raises:
         InvalidInput: as ``tiled_tangent_kernel``.
     """
-    x1, x2 = checked_call(f, x1, x2, batch_size, by)
+    x1, x2 = checked_call(f, x1, x2, batch_size, by, precision)
     numbers = sum(math.prod(jnp.shape(leaf)) for leaf in jax.tree.leaves(params))
     if projection.size > numbers:
         warnings.warn(

@@ -59,7 +59,7 @@ def tiled_tangent_kernel(
     f, params, x1, x2=None, *, directions, paired=False, batch_size=None, precision="highest", by=None
 ) -> TiledKernel:
     """The kernel of :func:`tangent_kernel` before it is computed, to be taken in tiles of ``batch_size``."""
-    x1, x2 = checked_call(f, x1, x2, batch_size, by)
+    x1, x2 = checked_call(f, x1, x2, batch_size, by, precision)
     size = batch_size or max(len(x1), 0 if x2 is None else len(x2))
     groups = None if by is None else share_groups(parameter_names(params), by)
 

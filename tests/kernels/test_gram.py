@@ -84,6 +84,42 @@ def test_a_tile_whose_mirror_image_is_missing_is_computed_again(problem, tmp_pat
     np.testing.assert_array_equal(gram("pntk", network, params, x, batch_size=SIZE, path=tmp_path / "k"), expected)
 
 
+@pytest.mark.parametrize("other", [5, 10, 15, 40])
+def test_a_stopped_run_is_continued_in_other_tiles(problem, tmp_path, other):
+    """Another memory bound or batch size: tiles follow the stored chunks, so that no part passes for the whole."""
+    network, params, x = problem
+
+    def stop(done):
+        if done > 0.3:
+            raise KeyboardInterrupt
+
+    for columns in (None, x[:9]):
+        path = tmp_path / str(columns is None)
+        with pytest.raises(KeyboardInterrupt):
+            gram("pntk", network, params, x, columns, batch_size=10, path=path, progress=stop)
+        done = []
+        found = gram("pntk", network, params, x, columns, batch_size=other, path=path, progress=done.append)
+        assert done[0] > 0.3 or other == 40  # one tile of everything is either there or not
+        np.testing.assert_allclose(found, gram("pntk", network, params, x, columns), rtol=1e-12)
+
+
+def test_bad_input_is_refused_before_any_work(problem, tmp_path):
+    network, params, x = problem
+    work = []
+    for wrong, message in (
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"labels": [1, 2]}, "2 for 23 examples"),
+        ({"labels2": [1, 2]}, "no examples x2"),
+        ({"precision": "finest"}, "'finest' is not known"),
+        ({"x": jnp.zeros((0, 5))}, "at least one example"),
+    ):
+        options = {"x": x, "progress": work.append, "path": tmp_path / "k"} | wrong
+        with pytest.raises(InvalidInput, match=message):
+            gram("pntk", network, params, **options)
+    assert not work
+    assert not (tmp_path / "k").exists()
+
+
 def test_a_flipped_bit_is_noticed(problem, tmp_path):
     network, params, x = problem
     stored = gram("pntk", network, params, x, batch_size=SIZE, path=tmp_path / "k")
