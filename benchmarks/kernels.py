@@ -1,9 +1,9 @@
 """Our kernels beside those of neural-tangents, plain JAX and torch.func, in one interleaved run.
 
 Times are medians over rounds in which every contender has its turn. Operations are those of our own estimate,
-symmetric halves counted once; the machine's rate of matrix products is taken in the same rounds. A peer that would
-take too long or too much memory is timed on fewer examples, and its time at n (marked ~) follows from the growth
-fitted there: from small sizes, hence rather too short.
+symmetric halves counted once; the machine's rate of matrix products is taken in the same rounds. Memory is that of
+our kernel alone, in a process of its own. A peer that would take too long or too much memory is timed on fewer
+examples, and its time at n (marked ~) follows from the growth fitted there: from small sizes, hence rather too short.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from memory import peak_bytes
 from peers import NAMES, OURS, contenders, ours
 from rounds import Entrant, enter, in_turns, require_equal, seconds
+from works import WORKS, Work, started
 
-from ntk_explorer.architectures import Network, build
+from ntk_explorer.architectures import build
 from ntk_explorer.comparison.scaling import fit_slope
 from ntk_explorer.kernels import KERNELS
 from ntk_explorer.kernels.estimate import Estimate, estimate, human_bytes
@@ -30,25 +31,6 @@ ABSENT = "not installed"
 MATMUL, MATMUL_SIZE = "matmul", 2048
 
 
-@dataclass(frozen=True)
-class Work:
-    """A network and the number of examples."""
-
-    name: str
-    architecture: str
-    n: int
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-WORKS = (
-    Work("MLP 64-512³-10", "mlp", 256, {"width": 512, "depth": 4}),
-    Work("MLP 64-2048³-10", "mlp", 256, {"width": 2048, "depth": 4}),
-    Work("MLP 64-1024³-10", "mlp", 1024, {"width": 1024, "depth": 4}),
-    Work("CNN 3 × 64, 16×16×3", "cnn", 64, {"width": 64, "inputs": (16, 16, 3)}),
-    Work("CNN 3 × 64, 32×32×3", "cnn", 64, {"width": 64, "inputs": (32, 32, 3)}),
-    Work("ResNet-18 × 1/4, 32×32×3", "resnet18", 16, {"width": 16}),
-    Work("ResNet-18, 32×32×3", "resnet18", 8),
-)
 QUICK = (WORKS[0], WORKS[3])
 KINDS = ("pntk", "trntk", "entk")
 
@@ -73,6 +55,7 @@ class Result(NamedTuple):
     entrants: dict[str, Entrant]
     rate: float
     estimate: Estimate
+    bytes: int | None
 
 
 def report(*, quick: bool = False) -> Iterator[str]:
@@ -106,13 +89,8 @@ def compare(work: Work, kernel: str, effort: Effort) -> Result:
     _say(" timed\n")
     rate = 2 * MATMUL_SIZE**3 / statistics.median(times[MATMUL])
     jax.clear_caches()  # compiled programs hold memory
-    return Result(work, kernel, entrants, rate, estimate(kernel, network.apply, params, x))
-
-
-def started(network: Network, n: int) -> tuple[Any, np.ndarray]:
-    """Parameters and Gaussian examples in float32."""
-    x = np.random.default_rng(0).standard_normal((n, *network.config.inputs), np.float32)
-    return network.init(jax.random.key(0)), x
+    expected_cost = estimate(kernel, network.apply, params, x)
+    return Result(work, kernel, entrants, rate, expected_cost, peak_bytes(work.name, kernel))
 
 
 def matmul() -> Callable[[], Any]:
@@ -142,7 +120,7 @@ def _call(function, x):
 
 def _cells(result: Result) -> Iterator[str]:
     n, found = result.work.n, result.entrants
-    mine, own = found[OURS].at(n), found[OURS].costs[n]
+    mine = found[OURS].at(n)
     yield f"{result.work.name}, n = {n}"
     yield KERNELS[result.kernel].label
     for name in NAMES:
@@ -150,10 +128,10 @@ def _cells(result: Result) -> Iterator[str]:
     best = min(entrant.at(n) for name, entrant in found.items() if name != OURS)
     speed = result.estimate.flops / mine
     yield from (f"{best / mine:.2f}", f"{speed / 1e9:.0f}", f"{speed / result.rate:.0%}")
-    if own.bytes is None:
+    if result.bytes is None:
         yield from ("–", "–")
     else:
-        yield from (human_bytes(own.bytes), f"{own.bytes / result.estimate.bytes:.2f}")
+        yield from (human_bytes(result.bytes), f"{result.bytes / result.estimate.bytes:.2f}")
     yield f"{mine / result.estimate.seconds(result.rate):.2f}"
 
 

@@ -97,7 +97,7 @@ def test_sphere_takes_the_shape_of_an_image_network():
         (["--dtype", "float16"], "float64"),
         (["--by", "neuron"], "neuron"),
         (["--kernel", "entk", "--centred"], "not one number for each pair"),
-        (["--precision", "sloppy"], "--precision 'sloppy' is not known"),
+        (["--precision", "sloppy"], "The precision 'sloppy' is not known"),
         (["--memory", "much"], "'much' is no amount of memory"),
         (["--memory", "10kB"], "10 kB"),
         (["--batch-size", 0], "--batch-size"),

@@ -123,9 +123,9 @@ def _compute(plan: SweepPlan, kernel: str, transforms: Transforms, n: int, optio
 
     with jax.enable_x64(plan.dtype == "float64"):
         problem = _problem(plan, transforms.of(kernel, plan.seed), n)
-        _announce(problem, options, plan.dtype)
+        batch_size = _announce(problem, options, plan.dtype)
         begun = time.perf_counter()
-        matrix = _gram(problem, options)
+        matrix = _gram(problem, options, batch_size)
         seconds = time.perf_counter() - begun
         if options.out is not None and options.streamed is None:
             write_matrix(matrix, options.out)
@@ -134,7 +134,7 @@ def _compute(plan: SweepPlan, kernel: str, transforms: Transforms, n: int, optio
         typer.echo(f"{seconds:.1f} s" + (f", written to {options.out}" if options.out is not None else ""))
 
 
-def _gram(problem: Problem, options: Options) -> xr.DataArray:
+def _gram(problem: Problem, options: Options, batch_size: int) -> xr.DataArray:
     from ntk_explorer.kernels.gram import gram
 
     try:
@@ -146,7 +146,7 @@ def _gram(problem: Problem, options: Options) -> xr.DataArray:
             by=options.by,
             path=options.streamed,
             progress=_counter(time.perf_counter()) if sys.stderr.isatty() else None,
-            **options.bounds,
+            **(options.bounds | {"batch_size": batch_size}),
         )
     except KeyboardInterrupt:
         kept = f"tiles are kept in {options.out}, where the same command continues" if options.streamed else "no file"
@@ -167,25 +167,24 @@ def _problem(plan: SweepPlan, kernel: Any, n: int) -> Problem:
     return Problem(kernel, network, initialise(plan, network, 0), x[:n], more, labels[:n], labels_of_more)
 
 
-def _announce(problem: Problem, options: Options, dtype: str) -> None:
-    """What the computation takes at most, and how long at this machine's rate of matrix products."""
+def _announce(problem: Problem, options: Options, dtype: str) -> int:
+    """Say what the computation takes at most, and how long at this machine's rate of products; the size of tiles."""
     import jax
 
-    from ntk_explorer.kernels.estimate import estimate, human_bytes
-    from ntk_explorer.kernels.gram import fitting_batch
+    from ntk_explorer.kernels.estimate import human_bytes
+    from ntk_explorer.kernels.gram import plan_tiles
     from ntk_explorer.reading.machine import matmul_rate
     from ntk_explorer.sweeps.estimate import human_seconds
 
     given_to_all = problem.kernel, problem.network.apply, *problem[2:5]
-    in_memory, memory = options.streamed is None, options.bounds.get("memory")
-    batch_size = options.bounds.get("batch_size") or fitting_batch(*given_to_all, memory=memory, in_memory=in_memory)
-    cost = estimate(*given_to_all, batch_size=batch_size, in_memory=in_memory)
+    batch_size, cost = plan_tiles(*given_to_all, **options.bounds, in_memory=options.streamed is None, by=options.by)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(problem.params))
     typer.echo(
         f"{cost.what}, {parameters} parameters, {dtype}, in tiles of {batch_size}: about {human_bytes(cost.bytes)}, "
         f"{cost.flops:.2g} operations, {human_seconds(cost.seconds(matmul_rate(dtype)))} and compilation",
         err=True,
     )
+    return batch_size
 
 
 def _counter(begun: float) -> Callable[[float], None]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -81,7 +81,8 @@ def gram(
     x, x2 = checked_call(network.apply, x, x2, batch_size, by, precision)
     _check_labels(labels, x, "labels")
     _check_labels(labels2, x2, "labels2")
-    size = batch_size or fitting_batch(kernel, network.apply, params, x, x2, memory=memory, in_memory=folder is None)
+    bounds = {"memory": memory, "batch_size": batch_size, "in_memory": folder is None, "by": by}
+    size = plan_tiles(kernel, network.apply, params, x, x2, **bounds).batch_size
     options: dict[str, Any] = {"precision": precision, "by": by}
     if "uses-labels" in card.tags:
         options |= {"y1": labels, "y2": labels2}
@@ -199,31 +200,68 @@ def _finished(values: np.ndarray, tiled: TiledKernel, labelled: _Labelled) -> np
     return np.stack([np.asarray(share) for share in shares.values()])
 
 
-def fitting_batch(
-    kernel: Any, f, params: Any, x: Any, x2: Any = None, *, memory: int | None = None, in_memory: bool = True
-) -> int:
-    """Examples along each side of the largest tiles, by halving, that fit into ``memory`` bytes.
+class TilePlan(NamedTuple):
+    """Examples along each side of a tile, and what the matrix then takes."""
+
+    batch_size: int
+    cost: Estimate
+
+
+def plan_tiles(
+    kernel: Any,
+    f: Callable[..., Any],
+    params: Any,
+    x: Any,
+    x2: Any = None,
+    *,
+    memory: int | None = None,
+    batch_size: int | None = None,
+    in_memory: bool = True,
+    by: str | None = None,
+) -> TilePlan:
+    """How :func:`gram` will compute a matrix: in the largest tiles, by halving, that fit into ``memory`` bytes.
+
+    Args:
+        kernel: as for :func:`gram`, like ``f`` (a network's ``apply``), ``params``, ``x``, ``x2`` and ``by``.
+        f: the network's function.
+        params: its parameters.
+        x: examples [n, ...].
+        x2: examples [m, ...].
+        memory: bound in bytes; half of what is free on the device when None.
+        batch_size: the tile's size, when it is not to be chosen.
+        in_memory: whether the finished matrix is kept, or its tiles go elsewhere one by one.
+        by: shares of each, which are as large as the matrix.
 
     Raises:
         InvalidInput: a bound that is not positive.
-        TooLarge: what one pair of examples takes, and the result where it is kept in memory, is more.
+        TooLarge: the smallest tile, or that of ``batch_size``, and the result where it is kept, take more.
     """
-    from ntk_explorer.reading.machine import available_bytes  # not above: cards are read without jax
+    # Not above: cards are read without jax.
+    from ntk_explorer.reading.checks import share_of
+    from ntk_explorer.reading.machine import available_bytes
+    from ntk_explorer.reading.taps import parameter_names
 
     if memory is not None and memory < 1:
         raise InvalidInput(f"memory is {memory} bytes", "Give a positive number of bytes, or None.")
     budget = available_bytes() // 2 if memory is None else memory
-    batch = max(len(x), 0 if x2 is None else len(x2))
+    n, m = len(x), len(x if x2 is None else x2)
+    of_all = partial(estimate, kernel, f, params, x, x2)
+    result = of_all(batch_size=max(n, m)).bytes - of_all(batch_size=max(n, m), in_memory=False).bytes
+    shares = 1 if by is None else len({share_of(name, by) for name in parameter_names(params)})
 
     def cost(batch: int) -> Estimate:
-        return estimate(kernel, f, params, x, x2, batch_size=batch, in_memory=in_memory)
+        one = of_all(batch_size=batch, in_memory=False)
+        tile = result * min(batch, n) * min(batch, m) // (n * m)
+        return replace(one, bytes=one.bytes + shares * result * in_memory + (shares - 1) * tile)
 
+    batch = batch_size or max(n, m)
     needed = cost(batch)
-    while needed.bytes > budget and batch > 1:
+    while needed.bytes > budget and batch > 1 and batch_size is None:
         batch = (batch + 1) // 2
         needed = cost(batch)
-    needed.require(budget, "Take fewer examples, fewer classes, a narrower network, float32, or write to a path.")
-    return batch
+    smaller = "" if batch_size is None else "smaller tiles, "
+    needed.require(budget, f"Take {smaller}fewer examples or classes, a narrower network, float32, or write to a path.")
+    return TilePlan(batch, needed)
 
 
 def _check_labels(labels, x, name: str) -> None:

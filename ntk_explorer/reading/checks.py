@@ -35,8 +35,7 @@ def checked_call(
         raise InvalidInput(f"Examples of x1 have shape {x1.shape[1:]}, of x2 {x2.shape[1:]}", "Give both the same.")
     if batch_size is not None and batch_size < 1:
         raise InvalidInput(f"batch_size is {batch_size}", "Give a positive number, or None for all at once.")
-    if by is not None and by not in SHARES:
-        raise UnknownName("share", by, SHARES)
+    share_of("", by)
     try:
         with jax.default_matmul_precision(precision):
             pass
@@ -77,5 +76,11 @@ def layer_of(parameter: str) -> str:
 
 
 def share_of(parameter: str, by: str | None) -> str:
-    """The name of the share that a parameter goes into: its own, its layer's, or the one of everything."""
+    """The name of the share that a parameter goes into: its own, its layer's, or the one of everything.
+
+    Raises:
+        UnknownName: shares by something else than layers or parameters.
+    """
+    if by is not None and by not in SHARES:
+        raise UnknownName("share", by, SHARES)
     return {None: "", "layer": layer_of(parameter), "parameter": parameter}[by]

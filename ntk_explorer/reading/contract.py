@@ -83,7 +83,10 @@ def share(left: Factors | Gradients, right: Factors | Gradients, *, paired: bool
     if isinstance(left, Factors) and isinstance(right, Factors):
         one_position = left.inputs[0].shape[1] == 1
         return (_share_of_one_position if one_position else _share_of_positions)(left, right, paired=paired)
-    (one,), (other,) = left, right
+    return _share_of_gradients(*left, *right, paired=paired)
+
+
+def _share_of_gradients(one, other, *, paired: bool) -> jax.Array:
     if paired:  # as one long product: summing over two axes takes twice as long
         return one.reshape(len(one), -1) @ other.reshape(len(other), -1).T
     return jnp.einsum("nkq,mlq->nkml", one, other)

@@ -9,6 +9,7 @@ from cases import registered
 
 from ntk_explorer import build, gram
 from ntk_explorer.errors import InvalidInput, TooLarge
+from ntk_explorer.kernels.gram import plan_tiles
 from ntk_explorer.kernels.transform import centred, cosine
 
 N, SIZE = 23, 7
@@ -157,6 +158,14 @@ def test_memory_bounds_the_tiles(problem):
         gram("entk", network, params, x, memory=1000)
     with pytest.raises(InvalidInput, match="positive"):
         gram("entk", network, params, x, memory=0)
+    with pytest.raises(TooLarge, match="smaller tiles"):
+        gram("entk", network, params, x, memory=1000, batch_size=2)
+
+
+def test_shares_count_in_the_memory_that_is_planned(problem):
+    network, params, x = problem
+    one, all_shares = (plan_tiles("entk", network.apply, params, x, by=by).cost.bytes for by in (None, "parameter"))
+    assert all_shares >= one + 5 * N * N * 9 * x.dtype.itemsize
 
 
 def test_a_smaller_bound_makes_more_tiles(problem, tmp_path):
