@@ -29,8 +29,6 @@ from ntk_explorer.kernels.estimate import Estimate, estimate, human_bytes
 
 ABSENT = "not installed"
 MATMUL, MATMUL_SIZE = "matmul", 2048
-
-
 QUICK = (WORKS[0], WORKS[3])
 KINDS = ("pntk", "trntk", "entk")
 
