@@ -99,7 +99,7 @@ def test_sphere_takes_the_shape_of_an_image_network():
         (["--kernel", "entk", "--centred"], "not one number for each pair"),
         (["--precision", "sloppy"], "The precision 'sloppy' is not known"),
         (["--memory", "much"], "'much' is no amount of memory"),
-        (["--memory", "10kB"], "10 kB"),
+        (["--memory", "2kB"], "2.0 kB"),
         (["--batch-size", 0], "--batch-size"),
         (["--out", "k.txt"], "End it in .zarr or .nc or .npz"),
         (["--out", "nowhere/k.zarr"], "Cannot write to 'nowhere/k.zarr'"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from ntk_explorer.architectures import Network
-    from ntk_explorer.reading.tiles import TiledKernel
+    from ntk_explorer.reading.tiles import Tile, TiledKernel
     from ntk_explorer.registry import Entry
 
 
@@ -183,12 +183,25 @@ def _fill(destination, tiled: TiledKernel, size: int, progress, by: str | None) 
         done += _area(rows, columns) if there(rows, columns) else 0
     report(done / total)
     for tile in over_devices(tiled).tiles(size, skip=there):
+        _require_finite(tile)
         if symmetric and tile.rows != tile.columns:
             # The mirror image first: whoever finds the tile itself may rely on both.
             destination.put(tile.columns, tile.rows, array(mirrored(tile.values)))
         destination.put(tile.rows, tile.columns, array(tile.values))
         done += _area(tile.rows, tile.columns)
         report(done / total)
+
+
+def _require_finite(tile: Tile) -> None:
+    """Refuse what no check beforehand could see: an overflow, or an example without a gradient to take a cosine of."""
+    for values in tile.values.values() if isinstance(tile.values, dict) else [tile.values]:
+        wrong = np.argwhere(~np.isfinite(np.asarray(values)))
+        if len(wrong):
+            raise InvalidInput(
+                f"The kernel is NaN or infinite between example {tile.rows.start + wrong[0][0]} of the rows and "
+                f"example {tile.columns.start + wrong[0][1]} of the columns",
+                "Take float64 against overflow, or leave out examples whose gradient is zero.",
+            )
 
 
 def _finished(values: np.ndarray, tiled: TiledKernel, labelled: _Labelled) -> np.ndarray:
@@ -227,7 +240,7 @@ def plan_tiles(
         params: its parameters.
         x: examples [n, ...].
         x2: examples [m, ...].
-        memory: bound in bytes; half of what is free on the device when None.
+        memory: bound in bytes; half of what is free on the device when None, or all of it for a given tile size.
         batch_size: the tile's size, when it is not to be chosen.
         in_memory: whether the finished matrix is kept, or its tiles go elsewhere one by one.
         by: shares of each, which are as large as the matrix.
@@ -237,20 +250,23 @@ def plan_tiles(
         TooLarge: the smallest tile, or that of ``batch_size``, and the result where it is kept, take more.
     """
     # Not above: cards are read without jax.
+    import jax
+
     from ntk_explorer.reading.checks import share_of
     from ntk_explorer.reading.machine import available_bytes
     from ntk_explorer.reading.taps import parameter_names
 
     if memory is not None and memory < 1:
         raise InvalidInput(f"memory is {memory} bytes", "Give a positive number of bytes, or None.")
-    budget = available_bytes() // 2 if memory is None else memory
+    free = available_bytes()
+    budget = memory or (free if batch_size else free // 2)  # half: others take memory too while this runs
     n, m = len(x), len(x if x2 is None else x2)
-    of_all = partial(estimate, kernel, f, params, x, x2)
-    result = of_all(batch_size=max(n, m)).bytes - of_all(batch_size=max(n, m), in_memory=False).bytes
+    row = jax.eval_shape(f, params, jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype))
+    result = n * m * row.dtype.itemsize * (row.size**2 if "per-output" in card_of(kernel).tags else 1)
     shares = 1 if by is None else len({share_of(name, by) for name in parameter_names(params)})
 
     def cost(batch: int) -> Estimate:
-        one = of_all(batch_size=batch, in_memory=False)
+        one = estimate(kernel, f, params, x, x2, batch_size=batch, in_memory=False)
         tile = result * min(batch, n) * min(batch, m) // (n * m)
         return replace(one, bytes=one.bytes + shares * result * in_memory + (shares - 1) * tile)
 

@@ -162,6 +162,12 @@ def test_memory_bounds_the_tiles(problem):
         gram("entk", network, params, x, memory=1000, batch_size=2)
 
 
+def test_an_overflow_is_an_error_and_no_matrix(problem):
+    network, params, x = problem
+    with pytest.raises(InvalidInput, match=r"NaN or infinite between example 0 .* float64"):
+        gram("pntk", network, jax.tree.map(lambda a: (1e10 * a).astype("float32"), params), x.astype("float32"))
+
+
 def test_shares_count_in_the_memory_that_is_planned(problem):
     network, params, x = problem
     one, all_shares = (plan_tiles("entk", network.apply, params, x, by=by).cost.bytes for by in (None, "parameter"))
