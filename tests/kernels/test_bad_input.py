@@ -52,6 +52,11 @@ def test_integer_parameters_are_named():
         entk(lambda p, x: x @ p["weight"], params, np.ones((2, 3)))
 
 
+def test_outputs_that_are_whole_numbers_blame_the_parameters():
+    with pytest.raises(InvalidInput, match="has dtype int64"):
+        pntk(lambda p, x: x.astype(int) @ p, jnp.ones((3, 2), int), np.ones((2, 3)))
+
+
 def test_unhashable_function():
     class Model:
         __hash__ = None

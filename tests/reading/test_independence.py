@@ -78,6 +78,12 @@ def test_the_parameter_that_is_no_number_is_named(bad):
     require_finite({"steps": 3, "nothing": None})
 
 
+def test_large_parameters_are_numbers_though_their_squares_are_not():
+    require_finite(jnp.full(4, 1e30, "float32"))
+    with pytest.raises(InvalidInput, match="Parameter '1' holds NaN"):
+        require_finite([jnp.full(4, 1e30, "float32"), jnp.full(4, jnp.nan)])
+
+
 def test_what_is_traced_is_let_through():
     def traced(params, x):
         require_finite(params)
