@@ -8,6 +8,7 @@ from typing import Any
 from ntk_explorer.architectures import ArchitectureConfig
 from ntk_explorer.architectures.cnn import CNNConfig
 from ntk_explorer.architectures.mlp import MLPConfig
+from ntk_explorer.architectures.resnet import ResNetConfig
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.infinite.duals import DUALS
 
@@ -16,7 +17,7 @@ def missing_twin(config: ArchitectureConfig) -> str | None:
     """Why a configuration has no known kernel at infinite width, in one sentence; None when it has one."""
     if not isinstance(config, ArchitectureConfig):
         return f"{type(config).__name__} is no configuration of an architecture, such as network.config"
-    if config.architecture == "resnet":
+    if isinstance(config, ResNetConfig):
         return (
             "a ResNet of this layout has no closed form at infinite width: its blocks add an activation to a new "
             "Gaussian, and a nonlinearity follows"

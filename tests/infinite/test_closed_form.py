@@ -242,6 +242,7 @@ def test_twin_computes_what_our_network_computes():
         (configure("mlp", activation="tanh"), "tanh has no closed form"),
         (configure("cnn", activation="softplus"), "softplus has no closed form"),
         (configure("resnet"), "a ResNet of this layout has no closed form"),
+        (configure("resnet18"), "a ResNet of this layout has no closed form"),
         ("mlp", "str is no configuration"),
     ],
 )
