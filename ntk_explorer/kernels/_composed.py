@@ -19,6 +19,7 @@ from ntk_explorer.registry import Entry
 # In the functions below jax is reached only when something is computed: cards are read without it.
 if TYPE_CHECKING:
     from ntk_explorer.reading.cost import Cost
+    from ntk_explorer.reading.roads import Road
     from ntk_explorer.reading.tiles import TiledKernel
 
 Kernel = Any  # a kernel function, its name, or what a transform returns
@@ -38,7 +39,7 @@ class Composed:
     def card(self) -> Entry:
         """A card like that of a registered kernel."""
         inner = card_of(self.kernel)
-        extras = {"tiled": self.tiled, "costs": self.costs, "roads": inner.extras["roads"]}
+        extras = {"tiled": self.tiled, "costs": self.costs, "roads": self.roads}
         return dataclasses.replace(
             inner, name=str(self), label=self._around(inner.label), function=self, equation="", cost="", extras=extras
         )
@@ -63,6 +64,10 @@ class Composed:
     def costs(self, f, params, x1, x2=None, **options) -> Cost:
         """Bytes and operations, from shapes alone."""
         return card_of(self.kernel).extras["costs"](f, params, x1, x2, **options)
+
+    def roads(self, f, params, x) -> list[Road]:
+        """The road of every parameter into the kernel of ``x`` with itself."""
+        return card_of(self.kernel).extras["roads"](f, params, x)
 
 
 @dataclass(frozen=True)
@@ -172,6 +177,10 @@ class OverCheckpoints(Composed):
 
         one = super().costs(f, self._checked(params)[0], x1, x2, **options)
         return Cost(one.bytes * len(self.weights), one.flops * len(self.weights))
+
+    def roads(self, f, params, x) -> list[Road]:
+        """The roads at the first checkpoint, which are those at all others."""
+        return super().roads(f, self._checked(params)[0], x)
 
     def _checked(self, params) -> Any:
         if not isinstance(params, (list, tuple)) or len(params) != len(self.weights):

@@ -154,6 +154,8 @@ def test_estimates_cover_what_is_kept(kernel):
 def test_roads_of_every_kernel_of_gradients():
     for kernel in (*expected(CASE), cosine("margin"), projected("pntk", 9, KEY)):
         assert {row.parameter for row in explain(CASE.f, CASE.params, CASE.x1, kernel=kernel)} >= {"dense_0/weight"}
+    over_two = explain(CASE.f, [CASE.params] * 2, CASE.x1, kernel=over_checkpoints("pntk", [1, 2]))
+    assert over_two == explain(CASE.f, CASE.params, CASE.x1, kernel="pntk")
     with pytest.raises(InvalidInput, match="made of features without gradients"):
         explain(CASE.f, CASE.params, CASE.x1, kernel=cosine("ck"))
 
