@@ -6,9 +6,6 @@ computed without forming it: along fixed cotangents in output space.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from ntk_explorer.kernels import KERNELS
@@ -31,10 +28,6 @@ def _first(outputs: int) -> np.ndarray:
     return np.eye(1, outputs)
 
 
-def _along(directions: Callable[[int], np.ndarray], *, paired: bool) -> dict[str, Any]:
-    return {"directions": directions, "paired": paired, **facts(Gradients(directions, paired))}
-
-
 @KERNELS.register(
     "entk",
     label="eNTK",
@@ -42,7 +35,7 @@ def _along(directions: Callable[[int], np.ndarray], *, paired: bool) -> dict[str
     reference="Jacot, Gabriel & Hongler (2018), Neural Tangent Kernel",
     cost="O vector-Jacobian products per example; N²O² numbers",
     tags=("psd", "per-output"),
-    **_along(np.eye, paired=False),
+    **facts(Gradients(np.eye, paired=False)),
 )
 def entk(f, params, x1, x2=None, *, batch_size=None, precision="highest", by=None):
     """The empirical neural tangent kernel Θ(x, x') = J(x) J(x')ᵀ, all pairs of outputs.
@@ -75,7 +68,7 @@ def entk(f, params, x1, x2=None, *, batch_size=None, precision="highest", by=Non
     reference=_MOHAMADI,
     cost="1 vector-Jacobian product per example; N² numbers",
     tags=("psd",),
-    **_along(_mean, paired=True),
+    **facts(Gradients(_mean, paired=True)),
     from_blocks=lambda theta: theta.sum(axis=(2, 3)) / theta.shape[-1],
 )
 def pntk(f, params, x1, x2=None, *, batch_size=None, precision="highest", by=None):
@@ -97,7 +90,7 @@ def pntk(f, params, x1, x2=None, *, batch_size=None, precision="highest", by=Non
     + "; Engel et al. (2024), Faithful and Efficient Explanations for Neural Networks via NTK Surrogates",
     cost="O vector-Jacobian products per example; N² numbers",
     tags=("psd",),
-    **_along(_each, paired=True),
+    **facts(Gradients(_each, paired=True)),
     from_blocks=lambda theta: theta.diagonal(axis1=2, axis2=3).sum(axis=-1) / theta.shape[-1],
 )
 def trntk(f, params, x1, x2=None, *, batch_size=None, precision="highest", by=None):
@@ -118,7 +111,7 @@ def trntk(f, params, x1, x2=None, *, batch_size=None, precision="highest", by=No
     reference="Mohamadi, Bae & Sutherland (2022), Making Look-Ahead Active Learning Strategies Feasible with NTKs",
     cost="1 vector-Jacobian product per example; N² numbers",
     tags=("psd",),
-    **_along(_first, paired=True),
+    **facts(Gradients(_first, paired=True)),
     from_blocks=lambda theta: theta[:, :, 0, 0],
 )
 def single_logit(f, params, x1, x2=None, *, batch_size=None, precision="highest", by=None):

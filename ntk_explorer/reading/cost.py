@@ -34,7 +34,7 @@ def tangent_cost(
     batch_size: int | None = None,
     in_memory: bool = True,
 ) -> Cost:
-    """Bytes and operations of ``tangent_kernel`` with the same arguments; nothing is computed.
+    """Bytes and operations of ``tiled_tangent_kernel`` with the same arguments; nothing is computed.
 
     Bytes are the result (twice where it is put together from tiles), what is held of two tiles of examples, and
     the working memory of reading or of contracting, whichever is more. Operations count symmetric halves once.

@@ -15,10 +15,10 @@ from ntk_explorer.reading.contract import contract, nothing, only
 from ntk_explorer.reading.machine import working_bytes
 from ntk_explorer.reading.roads import materialised_leaves, roads
 from ntk_explorer.reading.taps import parameter_names, read_network, tap
-from ntk_explorer.reading.tiles import TiledKernel, evaluate
+from ntk_explorer.reading.tiles import TiledKernel
 
 
-def tangent_kernel(
+def tiled_tangent_kernel(
     f: Callable[..., Any],
     params: Any,
     x1: Any,
@@ -29,8 +29,8 @@ def tangent_kernel(
     batch_size: int | None = None,
     precision: str = "highest",
     by: str | None = None,
-) -> Any:
-    """Inner products of gradients of ``u·f`` for the rows u of ``directions(c)`` [k, c].
+) -> TiledKernel:
+    """Inner products of gradients of ``u·f`` for the rows u of ``directions(c)`` [k, c], before they are computed.
 
     Args:
         f: any ``f(params, x[n, ...]) -> [n, c]`` that treats examples independently; hashable.
@@ -39,26 +39,16 @@ def tangent_kernel(
         x2: examples [m, ...]; ``x1`` again when None.
         directions: number of outputs c -> directions in output space [k, c]; hashable.
         paired: sum over equal directions only, instead of keeping all pairs.
-        batch_size: examples read at a time (rows and columns of a tile); all when None.
+        batch_size: examples along each side of a tile, for which each parameter's road is chosen; all when None.
         precision: precision of all matrix products, a name that ``jax.default_matmul_precision`` takes.
         by: "layer" or "parameter" for the shares of each, which add up to the kernel.
 
     Returns:
-        [n, m, k, k], or [n, m] when ``paired``; a dictionary of them by name when ``by`` is given.
+        A kernel [n, m, k, k], or [n, m] when ``paired``; of dictionaries of them by name when ``by`` is given.
 
     Raises:
         InvalidInput: shapes, dtypes or values that no kernel can be computed from.
     """
-    kernel = tiled_tangent_kernel(
-        f, params, x1, x2, directions=directions, paired=paired, batch_size=batch_size, precision=precision, by=by
-    )
-    return evaluate(kernel, batch_size)
-
-
-def tiled_tangent_kernel(
-    f, params, x1, x2=None, *, directions, paired=False, batch_size=None, precision="highest", by=None
-) -> TiledKernel:
-    """The kernel of :func:`tangent_kernel` before it is computed, to be taken in tiles of ``batch_size``."""
     x1, x2 = checked_call(f, x1, x2, batch_size, by, precision)
     size = batch_size or max(len(x1), 0 if x2 is None else len(x2))
     groups = None if by is None else share_groups(parameter_names(params), by)

@@ -23,11 +23,12 @@ from ntk_explorer import (
     trace,
 )
 from ntk_explorer.errors import InvalidInput, TooLarge, UnknownName
+from ntk_explorer.kernels import shares_limit
 from ntk_explorer.kernels.operator import METHODS, plan_products
 
 CASES = cases.all_cases()
 ROADS = METHODS[1:]
-TANGENT = [name for name, card in KERNELS.items() if callable(card.extras.get("directions"))]
+TANGENT = [name for name in KERNELS if shares_limit(name)]  # the eNTK and what is made of its blocks
 MLP = cases.registered("mlp")
 
 
