@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from ntk_explorer import build, entk, estimate, explain, pntk
+from ntk_explorer.reading import contract
+from ntk_explorer.reading.tangent import read_tile
 
 CASES = {case.name: case for case in cases.all_cases()}
 
@@ -75,6 +77,23 @@ def test_both_roads_give_the_same_kernel(name, monkeypatch):
     monkeypatch.setattr(roads, "factored_is_cheaper", lambda *_, **__: False)
     other = entk(gradients, case.params, case.x1, case.x2)
     np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-10 * float(jnp.abs(one).max()))
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_large_kernels_in_blocks_are_the_same(paired, monkeypatch):
+    """Blocks below the diagonal are mirror images; seven examples make uneven ones."""
+    case = CASES["cnn-standard"]
+    held, other = (
+        read_tile(case.f, case.params, x, directions=np.eye, paired=paired, size=7)
+        for x in (jnp.concatenate([case.x1, case.x2[:3]]), case.x2)
+    )
+    whole = [contract.contract(held, right, paired=paired) for right in (None, other)]
+    assert contract.splits(held, None, paired=paired) == 1
+    monkeypatch.setattr(contract, "SPLIT_ABOVE", 0)
+    assert contract.splits(held, None, paired=paired) == contract.SPLITS > 1
+    for right, expected in zip((None, other), whole, strict=True):
+        found = contract.contract(held, right, paired=paired)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12 * float(abs(expected).max()))
 
 
 def test_relu_keeps_its_derivative_at_zero():
