@@ -78,13 +78,9 @@ def read_features(f, params, x, *, which: Which, by: str | None = None):
             return outputs
 
         evaluate(jaxpr, reading.program.consts, inputs, step)
-        return {name: jnp.concatenate([_flat(values[var]) for var in wanted]) for name, wanted in groups.items()}
+        return {name: jnp.concatenate([jnp.ravel(values[var]) for var in wanted]) for name, wanted in groups.items()}
 
     return in_chunks(jax.vmap(one), x, chunk_size(reading, len(x), 0, frozenset()))
-
-
-def _flat(value):
-    return jnp.ravel(value)
 
 
 @partial(jax.jit, static_argnames="precision")
