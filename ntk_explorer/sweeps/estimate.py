@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ntk_explorer.datasets import LabelledData, load
 from ntk_explorer.errors import NTKExplorerError, TooLarge
 from ntk_explorer.kernels.estimate import Estimate, estimate, human_bytes
+from ntk_explorer.spectra.eigen import choose_solver
 from ntk_explorer.store import CellStore
 from ntk_explorer.sweeps.assembly import matrix_bytes, matrix_seeds
 from ntk_explorer.sweeps.cells import cell_keys, network_at
@@ -92,13 +93,19 @@ def cell_estimate(plan: SweepPlan, data: LabelledData, width: int) -> Estimate:
 
 
 def require_memory(plan: SweepPlan, data: LabelledData, width: int) -> None:
-    """Refuse a cell that does not fit in memory.
+    """Refuse a cell that does not fit in memory, or whose eNTK has too many eigenvalues to take all of them.
 
     Raises:
         TooLarge: with both figures and what to lower.
     """
     from ntk_explorer.reading.machine import available_bytes  # not above: it imports jax
 
+    size = len(data.x) * data.outputs
+    if choose_solver(size, plan.dtype, "cpu") == "lanczos":
+        raise TooLarge(
+            f"A sweep takes all eigenvalues of the eNTK, and {size} are too many",
+            "Lower the number of examples or classes; top_eigenvalues and spectral_density do without all of them.",
+        )
     remedy = "Lower the number of examples, the number of classes or the widths, or use float32."
     cell_estimate(plan, data, width).require(available_bytes(), remedy)
 

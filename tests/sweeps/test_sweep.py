@@ -356,6 +356,15 @@ def test_what_does_not_fit_in_memory_is_refused_before_any_work(computed, monkey
     assert not computed
 
 
+def test_too_many_eigenvalues_are_refused_before_any_work(computed, monkeypatch, tmp_path):
+    monkeypatch.setattr("ntk_explorer.spectra.eigen.DENSE_LIMIT", 47)
+    with pytest.raises(
+        TooLarge, match=r"all eigenvalues of the eNTK, and 48 are too many\. Lower the number of examples"
+    ):
+        run_sweep(small_plan(), store=tmp_path)
+    assert not computed
+
+
 def test_what_is_in_the_store_needs_no_memory(plan, computed, monkeypatch, tmp_path):
     run_sweep(plan, store=tmp_path)
     computed.clear()
