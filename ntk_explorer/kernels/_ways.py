@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
 def matrix(kernel: Any, f, params, x1, x2=None, *, batch_size: int | None = None, **options) -> Any:
     """The whole kernel in memory, [n, m, ...], or a dictionary of its shares."""
+    from ntk_explorer.reading.lanes import in_lanes
     from ntk_explorer.reading.tiles import evaluate
 
     tiled = card_of(kernel).extras["tiled"]
-    return evaluate(tiled(f, params, x1, x2, batch_size=batch_size, **options), batch_size)
+    kernel = tiled(f, params, x1, x2, batch_size=batch_size, **options)
+    return evaluate(in_lanes(kernel, (params, x1, x2)), batch_size)
 
 
 class Along(NamedTuple):

@@ -166,7 +166,11 @@ class _Labelled:
 
 def _fill(destination, tiled: TiledKernel, size: int, progress, by: str | None) -> None:
     """Compute all tiles that are not there yet, those below the diagonal as mirror images."""
-    from ntk_explorer.reading.devices import over_devices  # not above: cards are read without jax
+    # Not above: cards are read without jax.
+    import jax
+
+    from ntk_explorer.reading.devices import over_devices
+    from ntk_explorer.reading.lanes import in_lanes
     from ntk_explorer.reading.tiles import mirrored
 
     report, symmetric = progress or (lambda _: None), tiled.x2 is None
@@ -182,7 +186,8 @@ def _fill(destination, tiled: TiledKernel, size: int, progress, by: str | None) 
     for rows, columns in grid:
         done += _area(rows, columns) if there(rows, columns) else 0
     report(done / total)
-    for tile in over_devices(tiled).tiles(size, skip=there):
+    spread = over_devices(tiled) if jax.device_count() > 1 else in_lanes(tiled)
+    for tile in spread.tiles(size, skip=there):
         _require_finite(tile)
         if symmetric and tile.rows != tile.columns:
             # The mirror image first: whoever finds the tile itself may rely on both.

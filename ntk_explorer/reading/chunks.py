@@ -55,6 +55,11 @@ def chunk_size(reading: Reading, n: int, k: int, materialised: frozenset[int]) -
     return next((size for size in range(most, most // 2, -1) if n % size == 0), math.ceil(n / math.ceil(n / most)))
 
 
+def side_by_side(size_of_one: int) -> int:
+    """Examples of so many bytes each whose gradients are formed at a time: as many as stay close to the processor."""
+    return max(1, working_bytes().close // size_of_one)
+
+
 def in_chunks(read: Callable[[Any], Any], x: Any, chunk: int) -> Any:
     """``read(x)``, an array or a tree of arrays [n, ...], from chunks of examples one after the other."""
     count, rest = divmod(len(x), chunk)

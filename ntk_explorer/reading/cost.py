@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from ntk_explorer.reading.chunks import chunk_size, forward_pass, working_numbers
 from ntk_explorer.reading.contract import Factors, Held, share, splits
+from ntk_explorer.reading.machine import lanes_for
 from ntk_explorer.reading.roads import materialised_leaves, roads
 from ntk_explorer.reading.tangent import read_tile
 from ntk_explorer.reading.taps import Reading, read_network
@@ -55,7 +56,10 @@ def tangent_cost(
         (result * tiles if in_memory else 0)
         + _bytes(rows)
         + (_bytes(right) if right else 0)
-        + max(_reading_bytes(reading, min(n, tile), k, formed), _contracting_bytes(rows, right, paired=paired))
+        + max(
+            lanes_for(x1) * _reading_bytes(reading, min(n, tile), k, formed),
+            _contracting_bytes(rows, right, paired=paired),
+        )
     )
     forming = sum(road.forming_flops(1, k) for road in taken.values())
     per_example = forward_pass(reading.program.jaxpr).flops * (1 + k) + forming

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,10 @@ def available_bytes() -> int:
     if "bytes_limit" in stats:
         return int(stats["bytes_limit"] - stats.get("bytes_in_use", 0))
     return int(psutil.virtual_memory().available)
+
+
+# Parts of a tile that are read at the same time, at most: more make its matrix products small.
+LANES = 4
 
 
 class WorkingBytes(NamedTuple):
@@ -34,7 +39,13 @@ def working_bytes() -> WorkingBytes:
     stats = jax.devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return WorkingBytes(stats["bytes_limit"] // 64, stats["bytes_limit"] // 16)
-    return WorkingBytes(2**21, 2**28)
+    return WorkingBytes(2**21, 2**28 // LANES)
+
+
+def lanes_for(x: Any) -> int:
+    """In how many parts examples [n, ...] are best read at the same time: images on a host in one per core."""
+    on_host = "bytes_limit" not in (jax.devices()[0].memory_stats() or {})
+    return min(os.cpu_count() or 1, LANES) if on_host and len(x.shape) >= 4 else 1
 
 
 @lru_cache(maxsize=4)

@@ -21,7 +21,7 @@ from jax.core import Tracer
 
 from ntk_explorer.errors import InvalidInput, UnknownName
 from ntk_explorer.reading.checks import checked_call
-from ntk_explorer.reading.chunks import forward_pass, in_chunks
+from ntk_explorer.reading.chunks import forward_pass, in_chunks, side_by_side
 from ntk_explorer.reading.cost import Cost, columns_read
 from ntk_explorer.reading.machine import working_bytes
 from ntk_explorer.reading.tangent import share_groups
@@ -133,7 +133,7 @@ def read_projected(f, params, x, *, key, directions, size, kind, groups):
     dtype = reading.program.out_avals[0].dtype
 
     def read(x):
-        found = tap(reading, leaves, x, cotangents, materialised=sited, at_a_time=_at_a_time)
+        found = tap(reading, leaves, x, cotangents, materialised=sited, at_a_time=side_by_side)
         projections = {leaf: _project(found[leaf], jax.random.fold_in(key, leaf), size, kind) for leaf in found}
         nothing = jnp.zeros((len(x), len(cotangents), size), dtype)
         return {
@@ -142,10 +142,6 @@ def read_projected(f, params, x, *, key, directions, size, kind, groups):
         }
 
     return in_chunks(read, x, _chunk(reading, len(x), len(cotangents)))
-
-
-def _at_a_time(size_of_one: int) -> int:
-    return max(1, working_bytes().close // size_of_one)
 
 
 def _chunk(reading: Reading, n: int, k: int) -> int:

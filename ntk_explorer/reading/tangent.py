@@ -10,9 +10,8 @@ import jax
 import jax.numpy as jnp
 
 from ntk_explorer.reading.checks import checked_call, share_of
-from ntk_explorer.reading.chunks import chunk_size, in_chunks
+from ntk_explorer.reading.chunks import chunk_size, in_chunks, side_by_side
 from ntk_explorer.reading.contract import contract, nothing, only
-from ntk_explorer.reading.machine import working_bytes
 from ntk_explorer.reading.roads import materialised_leaves, roads
 from ntk_explorer.reading.taps import parameter_names, read_network, tap
 from ntk_explorer.reading.tiles import TiledKernel
@@ -81,11 +80,8 @@ def read_tile(f, params, x, *, directions, paired, size):
     k = len(cotangents)
     materialised = materialised_leaves(roads(reading, size, size, k, paired=paired))
 
-    def at_a_time(size_of_one):
-        return max(1, working_bytes().close // size_of_one)
-
     def read(x):
-        return tap(reading, leaves, x, cotangents, materialised=materialised, at_a_time=at_a_time)
+        return tap(reading, leaves, x, cotangents, materialised=materialised, at_a_time=side_by_side)
 
     dtype = reading.program.out_avals[0].dtype
     return in_chunks(read, x, chunk_size(reading, len(x), k, materialised)) or nothing(len(x), k, dtype)

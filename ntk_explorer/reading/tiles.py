@@ -74,13 +74,14 @@ def evaluate(kernel: TiledKernel, batch_size: int | None = None) -> Any:
 
 
 def _whole(kernel: TiledKernel, size: int) -> Any:
-    tiles = list(kernel.tiles(size))
-    if len(tiles) == 1:
-        return tiles[0].values
-    places = [(tile.rows.start, tile.columns.start) for tile in tiles]
-    return jax.tree.map(
-        lambda *values: assembled(dict(zip(places, values, strict=True))), *(tile.values for tile in tiles)
-    )
+    return put_together({(tile.rows.start, tile.columns.start): tile.values for tile in kernel.tiles(size)})
+
+
+def put_together(grid: dict[tuple[int, int], Any]) -> Any:
+    """One array, or a dictionary of them, from those of the tiles by the place of each."""
+    if len(grid) == 1:
+        return next(iter(grid.values()))
+    return jax.tree.map(lambda *values: assembled(dict(zip(grid, values, strict=True))), *grid.values())
 
 
 def mirrored(values: Any) -> Any:
