@@ -16,6 +16,7 @@ TRANSFORMS = Registry("transform", __name__)
 
 __all__ = ["KERNELS", "TRANSFORMS", "card_of", "incomparable", "shares_limit"]
 
+FACTS = ("tiled", "costs", "roads")
 _INCOMPARABLE = {
     "per-output": "is the kernel that the others are compared with",
     "uses-labels": "uses labels, so it does not stand in for the eNTK",
@@ -28,8 +29,17 @@ def card_of(kernel: Any) -> Entry:
 
     Raises:
         UnknownName: no kernel is called so.
-        InvalidInput: it is neither registered nor made by a transform.
+        InvalidInput: it is neither registered nor made by a transform, or its card does not say how it is computed.
     """
+    card = _found(kernel)
+    if missing := [fact for fact in FACTS if fact not in card.extras]:
+        raise InvalidInput(
+            f"The card of {card.name} lacks {', '.join(missing)}", "Register it with **facts(...) of kernels/_ways.py."
+        )
+    return card
+
+
+def _found(kernel: Any) -> Entry:
     if isinstance(kernel, str):
         return KERNELS[kernel]
     if isinstance(kernel, Entry):

@@ -10,6 +10,7 @@ import pytest
 
 from ntk_explorer import KERNELS, entk, estimate, gram, pntk
 from ntk_explorer.errors import InvalidInput, TooLarge, UnknownName
+from ntk_explorer.registry import Entry
 
 CASE = cases.registered("mlp")
 
@@ -78,6 +79,12 @@ def test_unknown_kernel_offers_the_nearest():
         gram("pnkt", None, None, np.ones((2, 3)))
     with pytest.raises(UnknownName):
         estimate("nothing", linear, jnp.ones((3, 2)), np.ones((2, 3)))
+
+
+def test_a_card_that_does_not_say_how_the_kernel_is_computed():
+    card = Entry("mine", "mine", pntk)
+    with pytest.raises(InvalidInput, match=r"card of mine lacks tiled, costs, roads\. Register it with \*\*facts"):
+        estimate(card, linear, jnp.ones((3, 2)), jnp.ones((2, 3)))
 
 
 def test_beyond_memory_is_refused_with_figures_before_computing():
