@@ -37,10 +37,13 @@ def convolve(eqn, data: jax.Array, kernel: jax.Array) -> jax.Array:
         return bind(eqn, [data, kernel])[0]
 
     def forward(data, kernel):
-        return value(data, kernel), kernel
+        return value(data, kernel), (data, kernel)
 
-    def backward(kernel, cotangent):
-        return _back(eqn, cotangent, kernel), jnp.zeros_like(kernel)  # only the data's is asked for
+    def backward(operands, cotangent):
+        data, kernel = operands
+        # Asked for only where the kernel matrix itself is differentiated; otherwise no code is made for it.
+        _, pullback = jax.vjp(lambda kernel: bind(eqn, [data, kernel])[0], kernel)
+        return _back(eqn, cotangent, kernel), pullback(cotangent)[0]
 
     value.defvjp(forward, backward)
     return value(data, kernel)

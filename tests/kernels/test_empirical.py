@@ -209,8 +209,9 @@ def test_pntk_divides_by_outputs_once():
     assert pntk(linear, jnp.zeros((2, 4)), x)[0, 0] == pytest.approx(2.0)
 
 
-def test_kernels_can_be_compiled_differentiated_and_mapped():
-    case = cases.registered("mlp")
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_kernels_can_be_compiled_differentiated_and_mapped(name):
+    case = cases.registered(name)
 
     def total(params):
         return pntk(case.f, params, case.x1).sum()
