@@ -27,9 +27,14 @@ def matrix(kernel: Any, f, params, x1, x2=None, *, batch_size: int | None = None
     from ntk_explorer.reading.lanes import in_lanes
     from ntk_explorer.reading.tiles import evaluate
 
-    tiled = card_of(kernel).extras["tiled"]
-    kernel = tiled(f, params, x1, x2, batch_size=batch_size, **options)
-    return evaluate(in_lanes(kernel, (params, x1, x2)), batch_size)
+    tiled = card_of(kernel).extras["tiled"](f, params, x1, x2, batch_size=batch_size, **options)
+    return evaluate(in_lanes(tiled, (params, x1, x2, _keys(kernel))), batch_size)
+
+
+def _keys(kernel: Any) -> list[Any]:
+    """The random keys that a composed kernel draws from."""
+    own = [kernel.projection.key] if hasattr(kernel, "projection") else []
+    return own + _keys(kernel.kernel) if hasattr(kernel, "kernel") else own
 
 
 class Along(NamedTuple):

@@ -6,7 +6,7 @@ import pytest
 from cases import registered
 
 from ntk_explorer import KERNELS, pntk
-from ntk_explorer.kernels.transform import cosine
+from ntk_explorer.kernels.transform import cosine, projected
 from ntk_explorer.reading.lanes import in_lanes
 from ntk_explorer.reading.tiles import evaluate
 
@@ -39,3 +39,9 @@ def test_traced_kernels_of_images_stay_in_one_thread():
     np.testing.assert_allclose(compiled, expected, rtol=1e-12)
     slope = jax.grad(lambda params: pntk(case.f, params, case.x1).sum())(case.params)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slope))
+
+
+def test_projections_of_images_can_be_mapped_over_keys():
+    case, keys = registered("cnn"), jax.random.split(jax.random.key(0), 2)
+    mapped = jax.vmap(lambda key: projected("pntk", 4, key)(case.f, case.params, case.x1))(keys)
+    np.testing.assert_allclose(mapped[1], projected("pntk", 4, keys[1])(case.f, case.params, case.x1), rtol=1e-10)
