@@ -99,11 +99,14 @@ def packed_shapes(f, params, x1, x2, loss: str) -> tuple[LossNetwork, Any, Any, 
     return network, params, packed(x1), None if x2 is None else packed(x2)
 
 
+_ELSEWHERE = {"1": "labels in gram, y in kernel_operator", "2": "labels2 in gram"}
+
+
 def _given(y, x, side: str) -> jax.Array:
     if y is None:
         raise InvalidInput(
             f"This kernel uses labels, and those of x{side} are missing",
-            f"Pass y{side}: the class of each example, from 0 to c − 1.",
+            f"Pass y{side}: the class of each example, from 0 to c − 1 ({_ELSEWHERE[side]}).",
         )
     y = jnp.asarray(y)
     if y.ndim == 0 or len(y) != len(x):
