@@ -87,9 +87,12 @@ def share(left: Factors | Gradients, right: Factors | Gradients, *, paired: bool
 
 
 def _share_of_gradients(one, other, *, paired: bool) -> jax.Array:
-    if paired:  # as one long product: summing over two axes takes twice as long
-        return one.reshape(len(one), -1) @ other.reshape(len(other), -1).T
-    return jnp.einsum("nkq,mlq->nkml", one, other)
+    return _long_product(one, other) if paired else jnp.einsum("nkq,mlq->nkml", one, other)
+
+
+def _long_product(one, other) -> jax.Array:
+    """Σ_kq one_nkq other_mkq, as a product of matrices: summing over two axes takes twice as long."""
+    return one.reshape(len(one), -1) @ other.reshape(len(other), -1).T
 
 
 def _share_of_positions(left: Factors, right: Factors, *, paired: bool) -> jax.Array:
@@ -106,7 +109,7 @@ def _share_of_one_position(left: Factors, right: Factors, *, paired: bool) -> ja
     inputs = _sum(a[:, 0] @ b[:, 0].T for a, b in zip(left.inputs, right.inputs, strict=True))
     g, h = left.sensitivities[:, :, 0], right.sensitivities[:, :, 0]
     if paired:
-        return inputs * jnp.einsum("nko,mko->nm", g, h)
+        return inputs * _long_product(g, h)
     return inputs[:, None, :, None] * jnp.einsum("nko,mlo->nkml", g, h)
 
 

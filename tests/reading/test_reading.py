@@ -160,3 +160,15 @@ def test_estimated_memory_covers_what_xla_allocates(name):
     actual = used.temp_size_in_bytes + used.output_size_in_bytes
     estimated = estimate("entk", case.f, case.params, x).bytes
     assert 0.3 * estimated <= actual <= 1.5 * estimated
+
+
+def test_kernels_of_convolutions_are_differentiable_in_both_modes():
+    """Cotangents of convolutions take a way of their own, which must be there for tangents too."""
+    case = CASES["cnn-standard"]
+
+    def total(scale):
+        return pntk(case.f, jax.tree.map(lambda leaf: scale * leaf, case.params), case.x1).sum()
+
+    forward, backward = jax.jvp(total, (1.0,), (1.0,))[1], jax.grad(total)(1.0)
+    np.testing.assert_allclose(forward, backward, rtol=1e-10)
+    np.testing.assert_allclose(backward, (total(1 + 1e-5) - total(1 - 1e-5)) / 2e-5, rtol=1e-6)
