@@ -42,7 +42,7 @@ def registries() -> dict[str, Registry]:
 
 
 def _card(entry: Entry) -> Iterable[str]:
-    yield f"  {entry.name:20}{entry.label}"
+    yield f"  {entry.name:24}  {entry.label}"
     facts = {"": entry.summary, "equation": entry.equation, "source": entry.reference, "cost": entry.cost}
     facts["options"] = ", ".join(_options(entry))
     for name, text in facts.items():
