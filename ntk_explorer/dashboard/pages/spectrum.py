@@ -56,7 +56,7 @@ def page(model: ExplorerModel) -> pn.viewable.Viewable:
     model.figures["spectrum"] = lambda m: Figure("spectra", {"width": m.shown.width, "seed": m.shown.view.draw})
     return pn.Column(
         bar(width_player(model), seed_select(model)),
-        hint(model, "Faint lines: where the curves were before the last change of width."),
+        hint(model, "Faint lines: where the curves were before the last change of width. Grey: below rounding."),
         picture,
         table(model, readings.summary_table, tab="spectrum"),
         sizing_mode="stretch_width",
