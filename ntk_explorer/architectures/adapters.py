@@ -98,6 +98,7 @@ def from_equinox(model: Any, *, channels_first: bool = False) -> tuple[Network, 
 
 
 def _from_linen(module, example, key, variables, options):
+    from flax.errors import ModifyScopeVariableError
 
     if variables is None and (key is None or example is None):
         raise InvalidInput(
@@ -111,7 +112,14 @@ def _from_linen(module, example, key, variables, options):
     params, fixed = _split(rest.pop("params", {}))
 
     def apply(params, x):
-        return module.apply({"params": _join(params, fixed), **rest}, x, **options)
+        try:
+            return module.apply({"params": _join(params, fixed), **rest}, x, **options)
+        except ModifyScopeVariableError:
+            raise InvalidInput(
+                f"{type(module).__name__} writes to its own state when it is called, as batch normalisation does in "
+                "training mode",
+                "Switch it to evaluation mode: use_running_average=True, or the option of the model that does so.",
+            ) from None
 
     def init(key):
         if example is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -125,6 +126,16 @@ def create_or_continue(
             f"{str(path)!r} cannot be written: {error}", "Choose a folder that exists and is yours, with room left."
         ) from None
     return OnDisk(array, lead)
+
+
+def seal(path: Path) -> None:
+    """Write the summary of a finished group that xarray looks for first."""
+    import zarr
+
+    with warnings.catch_warnings():
+        # Zarr remarks that the summary is its own addition to version 3; who does not know it reads the parts.
+        warnings.simplefilter("ignore", UserWarning)
+        zarr.consolidate_metadata(path)
 
 
 def open_kernel(path: Path) -> xr.DataArray:

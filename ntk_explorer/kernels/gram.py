@@ -14,7 +14,7 @@ import numpy as np
 
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.kernels import card_of
-from ntk_explorer.kernels._destinations import FINGERPRINT, InMemory, OnDisk, create_or_continue, open_kernel
+from ntk_explorer.kernels._destinations import FINGERPRINT, InMemory, OnDisk, create_or_continue, open_kernel, seal
 from ntk_explorer.kernels.estimate import Estimate, estimate
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def gram(
     attrs[FINGERPRINT] = _fingerprint(attrs, options, params, x, x2)
     stored = labelled.on_disk(folder, attrs, size)
     _fill(stored, tiled, stored.tile(size), progress, by)
+    seal(folder)
     return open_kernel(folder)
 
 

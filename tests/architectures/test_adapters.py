@@ -164,3 +164,12 @@ def test_what_cannot_be_taken_over_is_said(call, message):
     with pytest.raises(InvalidInput, match=message) as refusal:
         call()
     assert refusal.value.remedy
+
+
+def test_a_flax_model_in_training_mode_is_refused_with_the_reason():
+    """Flax's own words are of immutable collections."""
+    from flax import linen
+
+    model = linen.Sequential([linen.Dense(4), linen.BatchNorm(use_running_average=False), linen.Dense(2)])
+    with pytest.raises(InvalidInput, match="training mode"):
+        from_flax(model, np.ones((3, 5), "float32"), key=jax.random.key(0))

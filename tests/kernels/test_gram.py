@@ -51,7 +51,7 @@ def test_on_disk_as_in_memory(problem, tmp_path):
     assert seen[0] == 0
     assert seen[-1] == 1
     assert seen == sorted(seen)
-    plain = xr.open_dataset(tmp_path / "k", engine="zarr", chunks=None, consolidated=False).kernel
+    plain = xr.open_zarr(tmp_path / "k", chunks=None).kernel  # warnings are errors here
     assert list(plain.label1.values) == list(labels)
     assert plain.attrs["kernel"] == "entk"
     assert plain.attrs["precision"] == "highest"
