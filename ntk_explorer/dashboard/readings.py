@@ -11,6 +11,7 @@ from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.plots.theme import kernel_style
 from ntk_explorer.spectra import SUMMARIES
+from ntk_explorer.spectra.eigen import noise_floor
 
 
 def reading(model: ExplorerModel, variable: str, *, kernel: str | None = None, width: int | None = None) -> float:
@@ -20,6 +21,19 @@ def reading(model: ExplorerModel, variable: str, *, kernel: str | None = None, w
     axis = "kernel" if "kernel" in values.dims else "compared"
     where = {axis: kernel or shown.kernel, "width": width or shown.width, "seed": shown.view.draw}
     return float(values.sel(where))
+
+
+def condition_number(model: ExplorerModel, kernel: str) -> str:
+    """``= κ`` as LaTeX, or the bound ``≳ λ_max / noise floor`` where the smallest eigenvalue lies below the floor."""
+    shown, attrs = model.shown, model.result.attrs
+    largest = reading(model, "largest_eigenvalue", kernel=kernel)
+    values = model.result["eigenvalues"].sel(kernel=kernel, width=shown.width, seed=shown.view.draw)
+    floor = noise_floor(
+        largest, int(values.notnull().sum()), attrs.get("dtype", "float64"), attrs.get("precision", "highest")
+    )
+    if reading(model, "smallest_eigenvalue", kernel=kernel) < floor:
+        return rf"\gtrsim {latex(float(largest / floor))}"
+    return f"= {latex(reading(model, 'condition_number', kernel=kernel))}"
 
 
 def mean_reading(model: ExplorerModel, variable: str, *, width: int) -> float:

@@ -24,11 +24,12 @@ class Estimate:
         """Time at a given rate, without compilation."""
         return self.flops / flops_per_second
 
-    def require(self, available: int, remedy: str) -> None:
-        """Raise TooLarge when ``available`` bytes are fewer than needed."""
+    def require(self, available: int, remedy: str, *, are: str = "free") -> None:
+        """Raise TooLarge when ``available`` bytes, which ``are`` what there is, are fewer than needed."""
         if self.bytes > available:
             raise TooLarge(
-                f"{self.what} would take about {human_bytes(self.bytes)}, and {human_bytes(available)} are free", remedy
+                f"{self.what} would take about {human_bytes(self.bytes)}, and {human_bytes(available)} are {are}",
+                remedy,
             )
 
 

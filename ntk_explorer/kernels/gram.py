@@ -282,7 +282,8 @@ def plan_tiles(
         batch = (batch + 1) // 2
         needed = cost(batch)
     smaller = "" if batch_size is None else "smaller tiles, "
-    needed.require(budget, f"Take {smaller}fewer examples or classes, a narrower network, float32, or write to a path.")
+    remedy = f"Take {smaller}fewer examples or classes, a narrower network, float32, or write to a path."
+    needed.require(budget, remedy, are="free for it" if memory is None else "allowed")
     return TilePlan(batch, needed)
 
 

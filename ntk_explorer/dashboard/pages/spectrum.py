@@ -18,11 +18,13 @@ from ntk_explorer.plots import spectrum
 def numbers(model: ExplorerModel) -> list[str]:
     """Both largest eigenvalues, which interlacing orders, and both condition numbers."""
     kernel = model.shown.kernel
-    rows = (("largest_eigenvalue", r"\lambda_{\max}"), ("condition_number", r"\kappa"))
+    largest, entk = (
+        readings.latex(readings.reading(model, "largest_eigenvalue", kernel=name)) for name in (kernel, "entk")
+    )
     return [
-        rf"{symbol}(K) = {readings.latex(readings.reading(model, name, kernel=kernel))}, \quad "
-        rf"{symbol}(\Theta) = {readings.latex(readings.reading(model, name, kernel='entk'))}"
-        for name, symbol in rows
+        rf"\lambda_{{\max}}(K) = {largest}, \quad \lambda_{{\max}}(\Theta) = {entk}",
+        rf"\kappa(K) {readings.condition_number(model, kernel)}, \quad "
+        rf"\kappa(\Theta) {readings.condition_number(model, 'entk')}",
     ]
 
 
