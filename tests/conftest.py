@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 # Before numpy and jax are imported: under pytest-xdist each process keeps to one thread of linear algebra, or
@@ -41,6 +42,14 @@ def store_directory(tmp_path, monkeypatch):
     """An empty store for each test."""
     monkeypatch.setenv("NTK_EXPLORER_STORE", str(tmp_path / "store"))
     return tmp_path / "store"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_of_the_module():
+    """Compiled programs go with the module that needed them: thousands in one process exhaust its memory maps."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
