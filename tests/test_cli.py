@@ -96,20 +96,24 @@ def test_options_of_the_command_line_win_over_the_file(tmp_path):
 
 def test_interrupted_sweep_keeps_its_cells_and_goes_on_from_there(tmp_path):
     store = tmp_path / "kept"
-    options = ["--dataset", "sphere", "--n", "10", "--widths", "4,8,16,32,64,128,256"]
+    options = ["--dataset", "sphere", "--n", "10", "--widths", "4,8,16,32,64,128,256,512,1024"]
     command = [sys.executable, "-c", INTERRUPTIBLE, "sweep", *options, "--store", store]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         deadline = time.monotonic() + 120
         while not list(store.glob("*.npz")) and time.monotonic() < deadline:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
+        try:
+            stdout, stderr = process.communicate(timeout=3)
+        except subprocess.TimeoutExpired:  # Python loses an interrupt that falls into a destructor: press again
+            process.send_signal(signal.SIGINT)
+            stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert stderr.rstrip().endswith("Stopped; finished cells are kept.")
     assert "Traceback" not in stderr
     assert stdout == ""
     kept = len(list(store.glob("*.npz")))
-    assert 0 < kept < 35
+    assert 0 < kept < 45
     again = run("sweep", "--dataset", "sphere", "--n", "10", "--widths", "4,8", "--seeds", 1, "--store", store)
     assert f"2 cells, {min(kept, 2)} of them in the store" in again.stderr
 
