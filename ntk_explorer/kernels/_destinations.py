@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -51,9 +52,9 @@ class InMemory:
 class OnDisk:
     """The array ``kernel`` of a Zarr v3 group, with a checksum in every chunk."""
 
-    def __init__(self, array: zarr.Array, lead: int):
-        """Use :func:`create_or_continue`."""
-        self._array, self._lead = array, lead
+    def __init__(self, array: zarr.Array, lead: int, exists: Callable[[str], bool]):
+        """Use :func:`create_or_continue`; ``exists`` tells whether there is a chunk of that name in the group."""
+        self._array, self._lead, self._exists = array, lead, exists
 
     def tile(self, size: int) -> int:
         """The tile nearest to ``size`` that is made of whole chunks; part of one could pass for all of it."""
@@ -62,10 +63,9 @@ class OnDisk:
 
     def has(self, rows: slice, columns: slice) -> bool:
         """Whether all chunks of a tile were written."""
-        folder = Path(str(self._array.store_path.store.root)) / self._array.path / "c"  # pyright: ignore[reportAttributeAccessIssue]
-        places = ((i, j) for i in self._chunks(rows) for j in self._chunks(columns))
-        first, last = ["0"] * self._lead, ["0"] * (self._array.ndim - self._lead - 2)
-        return all(folder.joinpath(*first, str(i), str(j), *last).exists() for i, j in places)
+        first, last = ["c", *["0"] * self._lead], ["0"] * (self._array.ndim - self._lead - 2)
+        places = ((str(i), str(j)) for i in self._chunks(rows) for j in self._chunks(columns))
+        return all(self._exists("/".join([KERNEL, *first, *place, *last])) for place in places)
 
     def put(self, rows: slice, columns: slice, values: np.ndarray) -> None:
         """Write whole chunks."""
@@ -81,15 +81,18 @@ class OnDisk:
 
 
 def create_or_continue(
-    path: Path,
+    place: Any,
     shape: tuple[int, ...],
     dtype: Any,
     dims: tuple[str, ...],
     coords: dict[str, tuple[str, np.ndarray]],
     attrs: dict[str, Any],
     size: int,
+    exists: Callable[[str], bool] | None = None,
 ) -> OnDisk:
-    """The group at ``path``: made now, or of the same kernel (by its ``fingerprint``) and continued.
+    """The group at ``place``: made now, or of the same kernel (by its ``fingerprint``) and continued.
+
+    ``place`` is a folder, or a Zarr store together with what tells which names ``exists`` in it.
 
     Raises:
         InvalidInput: the folder holds something else, or cannot be written.
@@ -98,12 +101,13 @@ def create_or_continue(
     from zarr.codecs import Crc32cCodec
 
     lead = len(dims) - len(dims[dims.index("x1") :])
-    if path.exists():
-        return OnDisk(_existing(path, attrs[FINGERPRINT]), lead)
+    exists = exists or (lambda name: (place / name).exists())
+    if place.exists() if isinstance(place, Path) else exists(f"{KERNEL}/zarr.json"):
+        return OnDisk(_existing(place, attrs[FINGERPRINT]), lead, exists)
     chunk = min(size, LARGEST_CHUNK)
     chunks = [chunk if dim in ("x1", "x2") else length for dim, length in zip(dims, shape, strict=True)]
     try:
-        group = zarr.create_group(path, attributes=attrs)
+        group = zarr.create_group(place, attributes=attrs)
         for name, (dim, values) in coords.items():
             # Text of any length has a place in the format, text of one length has none.
             kind = "string" if values.dtype.kind == "U" else values.dtype
@@ -123,9 +127,9 @@ def create_or_continue(
         )
     except OSError as error:
         raise InvalidInput(
-            f"{str(path)!r} cannot be written: {error}", "Choose a folder that exists and is yours, with room left."
+            f"{str(place)!r} cannot be written: {error}", "Choose a folder that exists and is yours, with room left."
         ) from None
-    return OnDisk(array, lead)
+    return OnDisk(array, lead, exists)
 
 
 def seal(path: Path) -> None:
@@ -145,14 +149,16 @@ def open_kernel(path: Path) -> xr.DataArray:
     return xr.open_dataset(path, engine="zarr", chunks=None, consolidated=False)[KERNEL]
 
 
-def _existing(path: Path, fingerprint: str) -> zarr.Array:
+def _existing(place: Any, fingerprint: str) -> zarr.Array:
     import zarr
 
     remedy = "Choose another folder, or remove it."
     try:
-        array = zarr.open_array(path / KERNEL, mode="r+")
+        array = zarr.open_array(place, path=KERNEL, mode="r+")
     except Exception:  # whatever Zarr makes of a folder that is none of its own
-        raise InvalidInput(f"{str(path)!r} exists and is no kernel in Zarr format", remedy) from None
+        raise InvalidInput(f"{str(place)!r} exists and is no kernel in Zarr format", remedy) from None
     if array.attrs.get(FINGERPRINT) != fingerprint:
-        raise InvalidInput(f"{str(path)!r} holds another kernel, of another network, other examples or options", remedy)
+        raise InvalidInput(
+            f"{str(place)!r} holds another kernel, of another network, other examples or options", remedy
+        )
     return array

@@ -14,7 +14,15 @@ import numpy as np
 
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.kernels import card_of
-from ntk_explorer.kernels._destinations import FINGERPRINT, InMemory, OnDisk, create_or_continue, open_kernel, seal
+from ntk_explorer.kernels._destinations import (
+    FINGERPRINT,
+    Destination,
+    InMemory,
+    OnDisk,
+    create_or_continue,
+    open_kernel,
+    seal,
+)
 from ntk_explorer.kernels.estimate import Estimate, estimate
 
 if TYPE_CHECKING:
@@ -23,6 +31,8 @@ if TYPE_CHECKING:
     from ntk_explorer.architectures import Network
     from ntk_explorer.reading.tiles import Tile, TiledKernel
     from ntk_explorer.registry import Entry
+
+Place = tuple[slice, slice]  # rows and columns of a tile
 
 
 def gram(
@@ -74,35 +84,132 @@ def gram(
             written or holds something else.
         TooLarge: the result and the smallest tile do not fit in memory.
     """
+    folder = None if path is None else Path(path)
+    bounds = {"memory": memory, "batch_size": batch_size, "in_memory": folder is None}
+    work = tiled_gram(
+        kernel, network, params, x, x2, labels=labels, labels2=labels2, precision=precision, by=by, bounds=bounds
+    )
+    if folder is None:
+        destination = InMemory(work.labelled.shape, work.labelled.dtype, work.labelled.lead)
+        work.fill(destination, work.size, progress)
+        return work.labelled.array(_finished(destination.values, work.tiled, work.labelled), work.attrs)
+    stored = work.on_disk(folder)
+    work.fill(stored, stored.tile(work.size), progress)
+    seal(folder)
+    return open_kernel(folder)
+
+
+def tiled_gram(
+    kernel: Any,
+    network: Network,
+    params: Any,
+    x: Any,
+    x2: Any = None,
+    *,
+    labels: Sequence[Any] | None = None,
+    labels2: Sequence[Any] | None = None,
+    precision: str = "highest",
+    by: str | None = None,
+    bounds: dict[str, Any],
+) -> TiledGram:
+    """A Gram matrix before its tiles are computed; arguments and errors are those of :func:`gram`.
+
+    ``bounds`` are those of :func:`plan_tiles`: memory, batch_size, in_memory.
+    """
     from ntk_explorer.reading.checks import checked_call  # not above: cards are read without jax
 
     card = card_of(kernel)
-    folder = None if path is None else Path(path)
-    x, x2 = checked_call(network.apply, x, x2, batch_size, by, precision)
+    x, x2 = checked_call(network.apply, x, x2, bounds.get("batch_size"), by, precision)
     _check_labels(labels, x, "labels")
     _check_labels(labels2, x2, "labels2")
-    bounds = {"memory": memory, "batch_size": batch_size, "in_memory": folder is None, "by": by}
-    size = plan_tiles(kernel, network.apply, params, x, x2, **bounds).batch_size
+    size = plan_tiles(kernel, network.apply, params, x, x2, **bounds, by=by).batch_size
     options: dict[str, Any] = {"precision": precision, "by": by}
     if "uses-labels" in card.tags:
         options |= {"y1": labels, "y2": labels2}
     tiled = card.extras["tiled"](network.apply, params, x, x2, batch_size=size, **options)
-    attrs = _provenance(card, network, precision)
     labelled = _Labelled(tiled, by, {"label1": labels, "label2": labels if x2 is None else labels2})
-    if folder is None:
-        destination = InMemory(labelled.shape, labelled.dtype, labelled.lead)
-        _fill(destination, tiled, size, progress, by)
-        return labelled.array(_finished(destination.values, tiled, labelled), attrs)
-    if tiled.finish is not None:
-        raise InvalidInput(
-            f"Every entry of the {card.label} depends on all columns, so it cannot be written tile by tile",
-            "Write the kernel itself, and centre the finished matrix: centred(matrix).",
-        )
-    attrs[FINGERPRINT] = _fingerprint(attrs, options, params, x, x2)
-    stored = labelled.on_disk(folder, attrs, size)
-    _fill(stored, tiled, stored.tile(size), progress, by)
-    seal(folder)
-    return open_kernel(folder)
+    return TiledGram(card, tiled, labelled, size, _provenance(card, network, precision), (options, params, x, x2))
+
+
+@dataclass(frozen=True)
+class TiledGram:
+    """A Gram matrix whose tiles are computed one by one, here or by several processes that fill one array.
+
+    ``size`` is the tile's side in examples, ``attrs`` the provenance, ``made_from`` all that the numbers depend on.
+    """
+
+    card: Entry
+    tiled: TiledKernel
+    labelled: _Labelled
+    size: int
+    attrs: dict[str, Any]
+    made_from: tuple
+
+    def on_disk(self, place: Any, exists: Callable[[str], bool] | None = None) -> OnDisk:
+        """The array at ``place``, a folder or a Zarr store, made or continued.
+
+        Raises:
+            InvalidInput: kernels of which no tile can be finished alone; a place that holds something else.
+        """
+        if self.tiled.finish is not None:
+            raise InvalidInput(
+                f"Every entry of the {self.card.label} depends on all columns, so it cannot be written tile by tile",
+                "Write the kernel itself, and centre the finished matrix: centred(matrix).",
+            )
+        attrs = self.attrs | {FINGERPRINT: _fingerprint(self.attrs, *self.made_from), "dtype": str(self.labelled.dtype)}
+        shape = self.labelled.shape, self.labelled.dtype, self.labelled.dims, self.labelled.coords
+        return create_or_continue(place, *shape, attrs, self.size, exists)
+
+    def missing(self, destination: Destination, size: int) -> list[Place]:
+        """Rows and columns of the tiles that are not there, whole, with their mirror images."""
+        return [place for place in self.tiled.grid(size) if not self._there(destination, *place)]
+
+    def fill(self, destination: Destination, size: int, progress: Callable[[float], None] | None = None) -> None:
+        """Compute all tiles that are not there yet, those below the diagonal as mirror images."""
+        report, compute = progress or (lambda _: None), self.computer()
+        missing = self.missing(destination, size)
+        total = sum(_area(*place) for place in self.tiled.grid(size))
+        done = total - sum(_area(*place) for place in missing)
+        report(done / total)
+        for place in missing:
+            self.put(destination, compute(*place))
+            done += _area(*place)
+            report(done / total)
+
+    def computer(self) -> Callable[[slice, slice], Tile]:
+        """What computes one tile after the other, on all visible devices, and holds the rows that it read last."""
+        # Not above: cards are read without jax.
+        import jax
+
+        from ntk_explorer.reading.devices import over_devices
+        from ntk_explorer.reading.lanes import in_lanes
+        from ntk_explorer.reading.tiles import HeldRows
+
+        return HeldRows(over_devices(self.tiled) if jax.device_count() > 1 else in_lanes(self.tiled)).tile
+
+    def put(self, destination: Destination, tile: Tile) -> None:
+        """Keep a tile and its mirror image.
+
+        Raises:
+            InvalidInput: it is not finite.
+        """
+        from ntk_explorer.reading.tiles import mirrored  # not above: cards are read without jax
+
+        _require_finite(tile)
+        if self._symmetric and tile.rows != tile.columns:
+            # The mirror image first: whoever finds the tile itself may rely on both.
+            destination.put(tile.columns, tile.rows, self._array(mirrored(tile.values)))
+        destination.put(tile.rows, tile.columns, self._array(tile.values))
+
+    @property
+    def _symmetric(self) -> bool:
+        return self.tiled.x2 is None
+
+    def _there(self, destination: Destination, rows: slice, columns: slice) -> bool:
+        return destination.has(rows, columns) and (not self._symmetric or destination.has(columns, rows))
+
+    def _array(self, values: Any) -> np.ndarray:
+        return np.stack([np.asarray(share) for share in values.values()]) if self.labelled.by else np.asarray(values)
 
 
 @dataclass(frozen=True)
@@ -158,44 +265,6 @@ class _Labelled:
 
         attrs = attrs | {"dtype": str(values.dtype)}
         return xr.DataArray(values, dims=self.dims, coords=self.coords, name=attrs["label"], attrs=attrs)
-
-    def on_disk(self, folder: Path, attrs: dict[str, Any], size: int) -> OnDisk:
-        """The array in a folder, made or continued."""
-        attrs = attrs | {"dtype": str(self.dtype)}
-        return create_or_continue(folder, self.shape, self.dtype, self.dims, self.coords, attrs, size)
-
-
-def _fill(destination, tiled: TiledKernel, size: int, progress, by: str | None) -> None:
-    """Compute all tiles that are not there yet, those below the diagonal as mirror images."""
-    # Not above: cards are read without jax.
-    import jax
-
-    from ntk_explorer.reading.devices import over_devices
-    from ntk_explorer.reading.lanes import in_lanes
-    from ntk_explorer.reading.tiles import mirrored
-
-    report, symmetric = progress or (lambda _: None), tiled.x2 is None
-    grid = tiled.grid(size)
-    done, total = 0, sum(_area(*place) for place in grid)
-
-    def there(rows, columns):
-        return destination.has(rows, columns) and (not symmetric or destination.has(columns, rows))
-
-    def array(values):
-        return np.stack([np.asarray(share) for share in values.values()]) if by else np.asarray(values)
-
-    for rows, columns in grid:
-        done += _area(rows, columns) if there(rows, columns) else 0
-    report(done / total)
-    spread = over_devices(tiled) if jax.device_count() > 1 else in_lanes(tiled)
-    for tile in spread.tiles(size, skip=there):
-        _require_finite(tile)
-        if symmetric and tile.rows != tile.columns:
-            # The mirror image first: whoever finds the tile itself may rely on both.
-            destination.put(tile.columns, tile.rows, array(mirrored(tile.values)))
-        destination.put(tile.rows, tile.columns, array(tile.values))
-        done += _area(tile.rows, tile.columns)
-        report(done / total)
 
 
 def _require_finite(tile: Tile) -> None:

@@ -55,16 +55,30 @@ class TiledKernel:
 
     def tiles(self, size: int, *, skip: Callable[[slice, slice], bool] = lambda *_: False) -> Iterator[Tile]:
         """Compute tile after tile of at most ``size`` × ``size`` examples, those to ``skip`` left out."""
-        columns_of = self.x1 if self.x2 is None else self.x2
-        held_rows = held = None
+        held = HeldRows(self)
         for rows, columns in self.grid(size):
-            if skip(rows, columns):
-                continue
-            if rows != held_rows:
-                held = None  # before the next panel is read: two do not fit
-                held_rows, held = rows, self.read(self.x1[rows])
-            itself = self.x2 is None and rows == columns
-            yield Tile(rows, columns, self.contract(held, None if itself else self.read(columns_of[columns])))
+            if not skip(rows, columns):
+                yield held.tile(rows, columns)
+
+
+class HeldRows:
+    """Computes tiles one by one; the rows that were read last are held, so that their panel is read once."""
+
+    def __init__(self, kernel: TiledKernel):
+        """Read nothing yet."""
+        self._kernel = kernel
+        self._rows: slice | None = None
+        self._held: Any = None
+
+    def tile(self, rows: slice, columns: slice) -> Tile:
+        """The tile at some rows and columns."""
+        kernel = self._kernel
+        if rows != self._rows:
+            self._held = None  # before the next panel is read: two do not fit
+            self._rows, self._held = rows, kernel.read(kernel.x1[rows])
+        itself = kernel.x2 is None and rows == columns
+        other = None if itself else kernel.read((kernel.x1 if kernel.x2 is None else kernel.x2)[columns])
+        return Tile(rows, columns, kernel.contract(self._held, other))
 
 
 def evaluate(kernel: TiledKernel, batch_size: int | None = None) -> Any:
