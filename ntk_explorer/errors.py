@@ -23,6 +23,16 @@ class NTKExplorerError(Exception):
         self.remedy = remedy
         super().__init__(f"{self.problem} {remedy}".strip())
 
+    def __reduce__(self):
+        # Exceptions are pickled by the arguments of their class, which differ here (UnknownName takes three).
+        return _again, (type(self), self.problem, self.remedy)
+
+
+def _again(cls: type[NTKExplorerError], problem: str, remedy: str) -> NTKExplorerError:
+    error = cls.__new__(cls)
+    NTKExplorerError.__init__(error, problem, remedy)
+    return error
+
 
 class InvalidInput(NTKExplorerError, ValueError):
     """A value, shape or file that no computation can start from."""

@@ -1,13 +1,12 @@
 """The worker process: takes requests from standard input, sends answers to standard output.
 
 Messages are pickled triples (kind, number, body). In: run, call, cancel. Out: hello, event, done, cancelled,
-failed, answer. A thread reads, so that a cancellation is noticed between two steps of the running job and
-the process ends at once, whatever it computes, when its parent has gone (end of file).
+failed, answer, beat. A thread reads, so that a cancellation is noticed between two steps of the running job and
+the process ends at once, whatever it computes, when its parent has gone (end of file). Another sends heartbeats.
 """
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import pickle
@@ -17,15 +16,22 @@ import threading
 import time
 import traceback
 from collections import deque
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from ntk_explorer.errors import NTKExplorerError
+from ntk_explorer.jobs.tasks import explain, resolve
 
 log = logging.getLogger(__name__)
 
 
-def main(warm_up: str | None = None) -> None:
-    """Serve requests until the parent closes the pipe; ``warm_up`` names a function to call before the first."""
+def main(warm_up: str | None = None, *, beat: float = 15.0) -> None:
+    """Serve requests until the parent closes the pipe.
+
+    Args:
+        warm_up: ``module:function`` to call before the first request.
+        beat: seconds between two heartbeats.
+    """
     requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     # What libraries print must not end up between two messages.
     os.dup2(2, 1)
@@ -34,6 +40,7 @@ def main(warm_up: str | None = None) -> None:
     logging.basicConfig(level=logging.WARNING)
     desk = Desk(requests, answers)
     threading.Thread(target=desk.receive, daemon=True).start()
+    threading.Thread(target=desk.beat, args=(beat,), daemon=True).start()
     begun = time.perf_counter()
     hello = resolve(warm_up)() if warm_up else {}
     desk.send("hello", 0, {"pid": os.getpid(), "seconds": time.perf_counter() - begun, **(hello or {})})
@@ -47,7 +54,7 @@ class Desk:
     def __init__(self, requests: BinaryIO, answers: BinaryIO):
         """Talk over two binary streams."""
         self._requests, self._answers = requests, answers
-        self._news = threading.Condition()
+        self._news, self._writing = threading.Condition(), threading.Lock()
         self._jobs: deque[tuple] = deque()
         self._calls: deque[tuple] = deque()
         self._cancelled: set[int] = set()
@@ -70,10 +77,19 @@ class Desk:
                 self._news.notify()
 
     def send(self, kind: str, number: int, body: Any = None) -> None:
-        """Send one message; only the main thread does."""
+        """Send one message."""
         # Whole before it is written: what cannot be pickled must not leave half a message behind.
-        self._answers.write(pickle.dumps((kind, number, body), protocol=pickle.HIGHEST_PROTOCOL))
-        self._answers.flush()
+        message = pickle.dumps((kind, number, body), protocol=pickle.HIGHEST_PROTOCOL)
+        with self._writing:
+            self._answers.write(message)
+            self._answers.flush()
+
+    def beat(self, seconds: float) -> None:
+        """Tell the parent again and again that this process is alive, until the parent has gone."""
+        with suppress(OSError):
+            while True:
+                time.sleep(seconds)
+                self.send("beat", 0)
 
     def serve(self) -> None:
         """Wait for requests, answer all questions and then do one job."""
@@ -89,7 +105,7 @@ class Desk:
             try:
                 self.send("answer", number, resolve(target)(**argument))
             except Exception as error:
-                self.send("failed", number, explain(error))
+                self.send("failed", number, _failure(error))
 
     def _run(self, number: int, target: str, argument: dict) -> None:
         if number in self._cancelled:
@@ -104,23 +120,11 @@ class Desk:
                     return self.send("cancelled", number)
             self.send("done", number)
         except Exception as error:
-            self.send("failed", number, explain(error))
+            self.send("failed", number, _failure(error))
 
 
-def resolve(target: str):
-    """The function that ``package.module:function`` names."""
-    module, _, function = target.partition(":")
-    return getattr(importlib.import_module(module), function)
-
-
-def explain(error: Exception) -> dict[str, str]:
+def _failure(error: Exception) -> dict[str, str]:
     """What a person should read about an error, and the traceback where it is a defect of ours."""
-    if isinstance(error, NTKExplorerError):
-        return {"problem": error.problem, "remedy": error.remedy, "traceback": ""}
-    details = traceback.format_exc()
-    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-        problem = "The computation ran out of memory."
-        return {"problem": problem, "remedy": "Lower the number of examples or the widths.", "traceback": details}
-    first = (str(error).splitlines() or [""])[0]
-    problem = f"The computation failed unexpectedly: {type(error).__name__}: {first[:300]}"
-    return {"problem": problem, "remedy": "The log of the server holds the details.", "traceback": details}
+    explained = explain(error)
+    details = "" if isinstance(error, NTKExplorerError) else traceback.format_exc()
+    return {"problem": explained.problem, "remedy": explained.remedy, "traceback": details}

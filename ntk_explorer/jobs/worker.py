@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
-import pickle
 import queue
-import subprocess
-import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import platformdirs
-
 from ntk_explorer.errors import InvalidInput, NTKExplorerError
+from ntk_explorer.jobs.process import ChildProcess
 
 log = logging.getLogger(__name__)
 
@@ -42,12 +37,35 @@ class Job:
         self._leave(self)
 
 
+@dataclass(frozen=True)
+class JobState:
+    """A job as anybody may see it.
+
+    Attributes:
+        key: what makes two requests the same job.
+        label: what a person calls it.
+        position: number of jobs before it; 0 is the one that runs.
+        subscribers: how many wait for it.
+        seconds: since it began; 0 before.
+        last: the numbers and short texts of its last event.
+    """
+
+    key: str
+    label: str
+    position: int
+    subscribers: int
+    seconds: float
+    last: dict
+
+
 @dataclass(eq=False)
 class _Work:
     number: int
     key: str
     target: str
     argument: dict
+    label: str
+    begun: float | None = None
     subscribers: list[Job] = field(default_factory=list)
     events: list[dict] = field(default_factory=list)
 
@@ -62,12 +80,11 @@ class _Call:
 class WarmWorker:
     """A process that has imported jax and waits for work, one job at a time.
 
-    The process is started as ``python -c …`` with this interpreter and path, not through multiprocessing:
-    its spawn would run the caller's main script again (for ``panel serve``, all of Panel). It ends when this
-    process ends, however that happens.
+    It ends when this process ends, however that happens. One that dies or freezes is replaced.
 
     Events are dictionaries with a ``kind``: ``queued`` (``position``: jobs ahead), ``started``, whatever the
-    generator yields, and finally one of ``done``, ``cancelled`` or ``failed`` (``problem``, ``remedy``).
+    generator yields, and finally one of ``done``, ``cancelled`` or ``failed`` (``problem``, ``remedy``; where
+    the process died, ``crashed``: True, and ``ready``: whether it had said hello before).
     All callbacks run on one thread of the worker's, in order; they should return soon.
     """
 
@@ -77,6 +94,8 @@ class WarmWorker:
         warm_up: str | None = None,
         trusted: tuple[str, ...] = ("ntk_explorer.",),
         grace: float = 0.3,
+        ttl: float = 60.0,
+        environment: Mapping[str, str] | None = None,
     ):
         """Start the process.
 
@@ -85,15 +104,17 @@ class WarmWorker:
                 returns (a dict) becomes part of ``hello``.
             trusted: prefixes of the modules whose functions may be asked for.
             grace: seconds a cancelled job has to reach its next step before its process is ended.
+            ttl: seconds after which a process that neither speaks nor computes is ended.
+            environment: variables of the process, besides those of this one.
         """
-        self.hello: dict | None = None
         self._warm_up, self._trusted, self._grace = warm_up, trusted, grace
+        self._ttl, self._environment = ttl, dict(environment or {})
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
         self._queue: deque[_Work] = deque()
         self._running: _Work | None = None
         self._calls: dict[int, _Call] = {}
-        self._process: subprocess.Popen | None = None
+        self._process: ChildProcess | None = None
         self._closed = False
         self._outbox: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._postman = threading.Thread(target=self._deliver, name="ntk-explorer events", daemon=True)
@@ -109,7 +130,13 @@ class WarmWorker:
         """End the process."""
         self.shutdown()
 
-    def submit(self, target: str, argument: dict, key: str, on_event: OnEvent) -> Job:
+    @property
+    def hello(self) -> dict | None:
+        """What the process said when it was ready; None before."""
+        process = self._process
+        return process.hello if process else None
+
+    def submit(self, target: str, argument: dict, key: str, on_event: OnEvent, *, label: str = "") -> Job:
         """Ask for the events of a generator function; equal keys share one run.
 
         Args:
@@ -117,6 +144,7 @@ class WarmWorker:
             argument: its keyword arguments (picklable).
             key: what makes two requests the same work; who joins late hears all past events first.
             on_event: called with each event, on the worker's own thread.
+            label: what a person calls the job.
 
         Returns:
             The :class:`Job`, to cancel.
@@ -126,10 +154,10 @@ class WarmWorker:
         """
         with self._lock:
             self._check(target)
-            work = next((w for w in (self._running, *self._queue) if w and w.key == key and w.subscribers), None)
+            work = next((w for w in self._works() if w.key == key and w.subscribers), None)
             fresh = work is None
             if work is None:
-                work = _Work(next(self._numbers), key, target, argument)
+                work = _Work(next(self._numbers), key, target, argument, label)
                 self._queue.append(work)
             job = Job(key, on_event, self._leave)
             work.subscribers.append(job)
@@ -163,15 +191,19 @@ class WarmWorker:
             self._send("call", number, (target, argument))
             return call.future
 
+    def jobs(self) -> list[JobState]:
+        """What runs and what waits, in order, for a page that shows it to everybody."""
+        with self._lock:
+            return [_state(work, position) for position, work in enumerate(self._works())]
+
     def shutdown(self) -> None:
         """End the process; subscribers hear ``cancelled``, open questions are cancelled. Safe to call twice."""
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-            for work in (self._running, *self._queue):
-                if work:
-                    self._end(work, {"kind": "cancelled"})
+            for work in self._works():
+                self._end(work, {"kind": "cancelled"})
             self._queue.clear()
             self._running = None
             for call in self._calls.values():
@@ -179,7 +211,7 @@ class WarmWorker:
             self._calls.clear()
             process, self._process = self._process, None
         if process:
-            _stop(process)
+            process.stop()
         self._outbox.put(None)
         if threading.current_thread() is not self._postman:
             self._postman.join(timeout=5)
@@ -194,15 +226,17 @@ class WarmWorker:
         if self._closed:
             raise InvalidInput("The worker has been shut down", "Start another one.")
 
+    def _works(self) -> list[_Work]:
+        return [self._running, *self._queue] if self._running else list(self._queue)
+
     def _start(self) -> None:
-        self.hello = None
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _program(self._warm_up)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=_environment(),
+        self._process = ChildProcess(
+            warm_up=self._warm_up,
+            environment=self._environment,
+            ttl=self._ttl,
+            on_message=self._hear,
+            on_end=self._notice,
         )
-        threading.Thread(target=self._read, args=(self._process,), name="ntk-explorer worker", daemon=True).start()
 
     def _ensure_process(self) -> None:
         if self._process is None:
@@ -210,17 +244,13 @@ class WarmWorker:
 
     def _send(self, kind: str, number: int, body: Any = None) -> None:
         assert self._process is not None
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(pickle.dumps((kind, number, body)))
-            self._process.stdin.flush()
-        except OSError:
-            pass  # The process is gone; the thread that reads from it notices and tells everybody.
+        self._process.send(kind, number, body)
 
     def _advance(self) -> None:
         if self._running is None and self._queue:
             self._ensure_process()
             self._running = work = self._queue.popleft()
+            work.begun = time.monotonic()
             self._publish(work, {"kind": "started"})
             self._send("run", work.number, (work.target, work.argument))
             self._announce_positions()
@@ -251,7 +281,7 @@ class WarmWorker:
 
     def _leave(self, job: Job) -> None:
         with self._lock:
-            work = next((w for w in (self._running, *self._queue) if w and job in w.subscribers), None)
+            work = next((w for w in self._works() if job in w.subscribers), None)
             if work is None:
                 return
             work.subscribers.remove(job)
@@ -268,36 +298,25 @@ class WarmWorker:
             timer.daemon = True
             timer.start()
 
-    def _terminate(self, process: subprocess.Popen, work: _Work) -> None:
+    def _terminate(self, process: ChildProcess, work: _Work) -> None:
         with self._lock:
             # A process still starting finds the cancellation before it begins the job.
-            if self._running is work and self._process is process and self.hello is not None:
+            if self._running is work and self._process is process and process.hello is not None:
                 process.terminate()
 
-    def _read(self, process: subprocess.Popen) -> None:
-        assert process.stdout
-        while True:
-            try:
-                kind, number, body = pickle.load(process.stdout)
-            except (EOFError, OSError, ValueError):
-                break
-            except Exception as error:
-                if not isinstance(error, pickle.UnpicklingError):  # that one is a message cut short by its sender's end
-                    log.exception("an answer of the worker could not be read")
-                process.kill()  # Whatever follows could not be understood.
-                break
-            with self._lock:
-                if process is self._process:
-                    self._receive(kind, number, body)
-        code = process.wait()
+    def _hear(self, process: ChildProcess, kind: str, number: int, body: Any) -> None:
+        with self._lock:
+            if process is self._process:
+                self._receive(kind, number, body)
+
+    def _notice(self, process: ChildProcess, code: int) -> None:
         with self._lock:
             if process is self._process:
                 self._bury(process, code)
 
+    # The methods below run with the lock held again.
+
     def _receive(self, kind: str, number: int, body: Any) -> None:
-        if kind == "hello":
-            self.hello = body
-            return
         if kind == "failed" and body["traceback"]:
             log.error("in the worker: %s\n%s", body["problem"], body["traceback"])
         if call := self._calls.pop(number, None):
@@ -313,21 +332,22 @@ class WarmWorker:
             self._running = None
             self._advance()
 
-    def _bury(self, process: subprocess.Popen, code: int) -> None:
-        _close(process)
-        work, started = self._running, self.hello is not None
+    def _bury(self, process: ChildProcess, code: int) -> None:
+        process.close()
+        work, ready = self._running, process.hello is not None
         ours = work is not None and not work.subscribers
         self._process = self._running = None
         failure = {"problem": f"The worker process ended unexpectedly (exit status {code}).", "remedy": CRASH_REMEDY}
         if not ours:
             log.error("the worker process ended unexpectedly (exit status %s)", code)
             self._fail_calls(failure)
+        event = {"kind": "failed", **failure, "crashed": True, "ready": ready}
         if work:
-            self._end(work, {"kind": "failed", **failure})
+            self._end(work, event)
         # A process that cannot even start is not tried again until somebody asks.
-        if not started and not ours:
+        if not ready and not ours:
             while self._queue:
-                self._end(self._queue.popleft(), {"kind": "failed", **failure})
+                self._end(self._queue.popleft(), event)
             return
         self._start()
         for number, call in self._calls.items():
@@ -347,6 +367,13 @@ class WarmWorker:
                 log.exception("a subscriber's callback failed")
 
 
+def _state(work: _Work, position: int) -> JobState:
+    last = work.events[-1] if work.events else {"kind": "queued"}
+    small = {name: value for name, value in last.items() if value is None or isinstance(value, str | int | float)}
+    seconds = 0.0 if work.begun is None else time.monotonic() - work.begun
+    return JobState(work.key, work.label or work.key, position, len(work.subscribers), seconds, small)
+
+
 def _hand_over(job: Job, event: dict) -> None:
     if not job.over:
         job.on_event(event)
@@ -359,42 +386,3 @@ def _resolve(future: Future, kind: str, body: Any) -> None:
         future.set_exception(NTKExplorerError(body["problem"], body["remedy"]))
     else:
         future.set_result(body)
-
-
-def _program(warm_up: str | None) -> str:
-    return f"import sys; sys.path[:] = {sys.path!r}; from ntk_explorer.jobs.child import main; main({warm_up!r})"
-
-
-def _environment() -> dict[str, str]:
-    cache = platformdirs.user_cache_path("ntk-explorer") / "compiled"
-    # Eigenvalues of a thousand rows come sooner from fewer threads, and the page needs a core too.
-    threads = str(max(1, (os.cpu_count() or 2) // 2))
-    defaults = {
-        "JAX_ENABLE_X64": "1",
-        # Every width is compiled once per machine, not once per start.
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.1",
-        # Memory is taken as it is needed: a notebook on the same device keeps its share.
-        "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-        "OPENBLAS_NUM_THREADS": threads,
-    }
-    return defaults | dict(os.environ)
-
-
-def _stop(process: subprocess.Popen) -> None:
-    if process.stdin:
-        with suppress(OSError):  # Unsent bytes to a process that is gone.
-            process.stdin.close()  # The child ends at the end of the file.
-    try:
-        process.wait(timeout=2)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    _close(process)
-
-
-def _close(process: subprocess.Popen) -> None:
-    for stream in (process.stdin, process.stdout):
-        if stream:
-            with suppress(OSError):  # Unsent bytes to a process that is gone.
-                stream.close()

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from ntk_explorer.errors import InvalidInput
+from ntk_explorer.errors import InvalidInput, UnknownName
 
 
 def count(n, pause=0.0, trace=None):
@@ -76,3 +76,36 @@ def ready():
 
 def unable():
     raise RuntimeError("no device")
+
+
+def double(x, pause=0.0):
+    time.sleep(pause)
+    return 2 * x
+
+
+def unknown(name):
+    raise UnknownName("number", name, ["one", "two"])
+
+
+def defect():
+    raise RuntimeError("a defect\nwith a second line")
+
+
+def die_at_first(marker):
+    """Ends its process the first time."""
+    if not Path(marker).exists():
+        Path(marker).touch()
+        os.kill(os.getpid(), 9)
+    return "second time"
+
+
+def always_die():
+    os.kill(os.getpid(), 9)
+
+
+def freeze_at_first(marker):
+    """Stops its process the first time, so that it neither speaks nor computes."""
+    if not Path(marker).exists():
+        Path(marker).write_text(str(os.getpid()))
+        os.kill(os.getpid(), 19)
+    return "second time"

@@ -224,7 +224,7 @@ def test_errors_of_the_user_keep_problem_and_remedy(shared):
 def test_defects_are_one_sentence_for_the_user_and_a_traceback_in_the_log(shared, caplog):
     with caplog.at_level(logging.ERROR):
         event = submit(shared, "break_down")[1].over()
-    assert event["problem"] == "The computation failed unexpectedly: RuntimeError: a defect"
+    assert event["problem"] == "The computation failed unexpectedly: RuntimeError: a defect."
     assert "\n" not in event["remedy"]
     assert "Traceback" in caplog.text
     assert "second line" in caplog.text
