@@ -22,10 +22,11 @@ from peers import NAMES, OURS, contenders, ours
 from rounds import Entrant, enter, in_turns, require_equal, seconds
 from works import WORKS, Work, started
 
+from ntk_explorer.amounts import human_bytes
 from ntk_explorer.architectures import build
 from ntk_explorer.comparison.scaling import fit_slope
 from ntk_explorer.kernels import KERNELS
-from ntk_explorer.kernels.estimate import Estimate, estimate, human_bytes
+from ntk_explorer.kernels.estimate import Estimate, estimate
 
 ABSENT = "not installed"
 MATMUL, MATMUL_SIZE = "matmul", 2048

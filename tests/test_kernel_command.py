@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from test_cli import INTERRUPTIBLE, refused, run
 
-from ntk_explorer.cli._matrices import read_bytes
+from ntk_explorer.amounts import read_bytes
 from ntk_explorer.datasets import load
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.kernels import KERNELS

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,16 +17,6 @@ if TYPE_CHECKING:
 ZARR, NETCDF, NUMPY = ".zarr", ".nc", ".npz"
 ROWS = 512  # read at a time: a matrix in a Zarr folder may be larger than memory
 LARGEST = 4 * 10**9  # bytes of a matrix whose largest eigenvalue is taken
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-UNITS |= {f"{unit}I": 1024**power for power, unit in enumerate("KMGT", start=1)}
-
-
-def read_bytes(text: str) -> int:
-    """Bytes of ``8GB``, ``500 MB``, ``1.5GiB`` or a plain number."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", text.upper())
-    if not found or found[2] not in UNITS or float(found[1]) == 0:
-        raise InvalidInput(f"{text!r} is no amount of memory", "Write for instance 8GB or 500MB.")
-    return int(float(found[1]) * UNITS[found[2]])
 
 
 def check_matrix(path: Path) -> None:

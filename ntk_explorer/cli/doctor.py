@@ -50,7 +50,7 @@ def _machine() -> Iterator[tuple[str, str]]:
     import jax
     import jax.numpy as jnp
 
-    from ntk_explorer.kernels.estimate import human_bytes
+    from ntk_explorer.amounts import human_bytes
     from ntk_explorer.reading.machine import available_bytes
 
     x64 = "on" if jax.config.read("jax_enable_x64") else "off; sweeps turn it on for themselves"

@@ -46,8 +46,9 @@ def kernel(
     out: Annotated[Path | None, typer.Option(help="Write the matrix: .zarr (tile by tile), .nc or .npz.")] = None,
 ) -> None:
     """Compute a kernel matrix and write it, after saying what that takes."""
+    from ntk_explorer.amounts import read_bytes
     from ntk_explorer.architectures import configure
-    from ntk_explorer.cli._matrices import check_matrix, read_bytes
+    from ntk_explorer.cli._matrices import check_matrix
     from ntk_explorer.kernels import KERNELS
     from ntk_explorer.sweeps.plan import plan_sweep
 
@@ -171,7 +172,7 @@ def _announce(problem: Problem, options: Options, dtype: str) -> int:
     """Say what the computation takes at most, and how long at this machine's rate of products; the size of tiles."""
     import jax
 
-    from ntk_explorer.kernels.estimate import human_bytes
+    from ntk_explorer.amounts import human_bytes
     from ntk_explorer.kernels.gram import plan_tiles
     from ntk_explorer.reading.machine import matmul_rate
     from ntk_explorer.sweeps.estimate import human_seconds

@@ -122,7 +122,7 @@ def _compute(plan: SweepPlan, kernel: str, count: Counts, options: dict) -> Resu
 
 def _announce(products: ProductPlan, count: Counts, dtype: str) -> None:
     """Refuse what the size does not allow, and say what the rest will cost."""
-    from ntk_explorer.kernels.estimate import human_bytes
+    from ntk_explorer.amounts import human_bytes
     from ntk_explorer.linalg.estimates import check_count
     from ntk_explorer.reading.machine import matmul_rate
     from ntk_explorer.sweeps.estimate import human_seconds

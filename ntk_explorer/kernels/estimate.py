@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ntk_explorer.amounts import human_bytes
 from ntk_explorer.errors import TooLarge
 from ntk_explorer.kernels import card_of
 
@@ -31,15 +32,6 @@ class Estimate:
                 f"{self.what} would take about {human_bytes(self.bytes)}, and {human_bytes(available)} are {are}",
                 remedy,
             )
-
-
-def human_bytes(count: float) -> str:
-    """Bytes in the unit a person reads: ``1.5 GB``."""
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if count < 1000 or unit == "TB":
-            return f"{count:.0f} {unit}" if count >= 10 or unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return ""
 
 
 def estimate(
