@@ -10,7 +10,7 @@ def given(**options) -> dict:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def network_options(arch: str | None, pairs: list[str], **common) -> dict:
+def network_options(arch: str | list[str] | None, pairs: list[str], **common) -> dict:
     """Fields of a network's configuration: architecture, common options, and KEY=VALUE pairs read as YAML."""
     import yaml
 

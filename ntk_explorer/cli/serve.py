@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from ntk_explorer.cli import _engine
 from ntk_explorer.errors import InvalidInput
 
 
@@ -24,6 +25,10 @@ def serve(
         list[str] | None,
         typer.Option(metavar="HOST:PORT", help="Name under which browsers reach the page; repeatable."),
     ] = None,
+    store: _engine.StoreOption = None,
+    workers: _engine.WorkersOption = 0,
+    scheduler: _engine.SchedulerOption = None,
+    allow_plain_tcp: _engine.PlainOption = False,
 ) -> None:
     """Open the dashboard in the browser."""
     _check_host(host, allow_origin or [])
@@ -34,7 +39,16 @@ def serve(
     from ntk_explorer.dashboard import app
 
     query = app.start_query(preset=preset, config=config)
-    app.serve(host=host, port=port, open_browser=open_browser, origins=allow_origin or [], query=query)
+    engine = {"workers": workers, "scheduler": scheduler, "allow_plain": allow_plain_tcp}
+    app.serve(
+        host=host,
+        port=port,
+        open_browser=open_browser,
+        origins=allow_origin or [],
+        query=query,
+        store=store,
+        **(engine if workers or scheduler else {}),
+    )
 
 
 def _check_host(host: str, origins: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The served application: one page per session, one worker per server."""
+"""The served application: one page per session, one worker and one store per server."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,23 +22,40 @@ from ntk_explorer.dashboard.presets import presets
 from ntk_explorer.dashboard.shell import Shell
 from ntk_explorer.errors import InvalidInput, UnknownName
 from ntk_explorer.jobs.worker import WarmWorker
+from ntk_explorer.store import Store
 
 TITLE = "NTK Explorer"
 WARM_UP = "ntk_explorer.sweeps.warm_up:warm_up"
 
 
+@dataclass(frozen=True)
+class Service:
+    """What all sessions of a server share.
+
+    ``engine`` are arguments of :func:`ntk_explorer.jobs.backend` for the worker, which then has others compute; empty
+    when it computes itself.
+    """
+
+    worker: WarmWorker
+    store: Store
+    engine: dict[str, Any]
+
+
 @functools.cache
-def worker() -> WarmWorker:
-    """The server's worker: started when it is first asked for, ended with the server's process."""
-    return WarmWorker(warm_up=WARM_UP)
+def service(store: str | None = None, **engine) -> Service:
+    """The server's worker, started when it is first asked for and ended with the server's process, and its store."""
+    return Service(WarmWorker(warm_up=WARM_UP), Store(store), engine)
 
 
-def page():
+def page(shared: Service | None = None):
     """A page for the present session, in the state that its link describes, already computing."""
+    shared = shared or service()
     pn.extension("katex", "filedropper", notifications=False, reconnect=True)
     arguments = {key: values[-1].decode("utf-8", "replace") for key, values in pn.state.session_args.items()}
     state, notices = from_query(arguments)
-    model = ExplorerModel(worker(), state=state, later=_document_thread())
+    model = ExplorerModel(
+        shared.worker, store=shared.store, engine=shared.engine, state=state, later=_document_thread()
+    )
     shell = Shell(model, notices, title=TITLE)
     pn.state.onload(model.compute)
     pn.state.on_session_destroyed(lambda _context: shell.close())
@@ -86,6 +104,8 @@ def serve(
     open_browser: bool = True,
     origins: Sequence[str] = (),
     query: str = "",
+    store: str | None = None,
+    **engine,
 ) -> None:
     """Serve the dashboard until Ctrl-C; then the worker ends as well.
 
@@ -95,12 +115,14 @@ def serve(
         open_browser: open the page in the browser.
         origins: further HOST:PORT names under which browsers may reach the page.
         query: state to open the browser in, as from :func:`start_query`.
+        store: address of the store; None for the user's own.
+        **engine: arguments of :func:`ntk_explorer.jobs.backend`: what the worker has others compute.
     """
-    worker()
+    shared = service(store, **engine)
     address = f"[{host}]" if ":" in host else host
     url = f"http://{'localhost' if host in ('127.0.0.1', '::1') else address}:{port}/{query}"
     server: Any = pn.serve(  # a Bokeh server; Panel's annotation names what threaded=True returns
-        {"/": page},
+        {"/": lambda: page(shared)},
         title=TITLE,
         address=host,
         port=port,
@@ -112,10 +134,10 @@ def serve(
     print(url, flush=True)
     if open_browser:
         server.io_loop.call_later(0.1, webbrowser.open, url)
-    _run(server)
+    _run(server, shared.worker)
 
 
-def _run(server: Any) -> None:
+def _run(server: Any, worker: WarmWorker) -> None:
     """Serve until Ctrl-C or SIGTERM. Bokeh's own way prints as it stops, and never stops if nobody reads that."""
     if sys.platform != "win32":
         server.io_loop.asyncio_loop.add_signal_handler(signal.SIGTERM, server.io_loop.stop)
@@ -126,4 +148,4 @@ def _run(server: Any) -> None:
         pass
     finally:
         server.stop()
-        worker().shutdown()
+        worker.shutdown()

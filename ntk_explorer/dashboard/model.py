@@ -13,7 +13,9 @@ import param
 from ntk_explorer.dashboard.links import ExplorerState
 from ntk_explorer.errors import NTKExplorerError
 from ntk_explorer.jobs.worker import Job, WarmWorker
+from ntk_explorer.store import Store
 from ntk_explorer.sweeps.assembly import assemble
+from ntk_explorer.sweeps.kept import title
 from ntk_explorer.sweeps.plan import SweepPlan
 
 if TYPE_CHECKING:
@@ -64,10 +66,23 @@ class ExplorerModel(param.Parameterized):
     dark = param.Boolean(default=False, doc="the page is dark")
     refusal = param.String(default="", doc="why that sweep cannot be run, in words")
 
-    def __init__(self, worker: WarmWorker, *, state: ExplorerState | None = None, later: Later = at_once, **params):
-        """Nothing is asked of the worker before :meth:`compute`."""
+    def __init__(
+        self,
+        worker: WarmWorker,
+        *,
+        store: Store | None = None,
+        engine: dict[str, Any] | None = None,
+        state: ExplorerState | None = None,
+        later: Later = at_once,
+        **params,
+    ):
+        """Nothing is asked of the worker before :meth:`compute`.
+
+        ``store`` keeps what is computed (None: the user's own); ``engine`` are arguments of
+        :func:`ntk_explorer.jobs.backend` for the worker, None when it computes itself.
+        """
         super().__init__(state=state or ExplorerState(), **params)
-        self._worker, self._later = worker, later
+        self.worker, self.store, self._engine, self._later = worker, store or Store(), engine, later
         self._job: Job | None = None
         self._lock = threading.Lock()
         self._inbox: list[tuple[int, dict]] = []
@@ -106,10 +121,11 @@ class ExplorerModel(param.Parameterized):
         self._data_of = self._asked_place = None
         turn, plan = self._turn["sweep"], self.state.plan
         try:
-            self._job = self._worker.submit(
+            self._job = self.worker.submit(
                 SWEEP,
-                {"plan_json": plan.model_dump_json()},
+                {"plan_json": plan.model_dump_json(), "store": self.store.address, "engine": self._engine},
                 key=plan.model_dump_json(),
+                label=title(plan),
                 on_event=lambda event: self._arrived(turn, event),
             )
         except NTKExplorerError as error:
@@ -190,7 +206,7 @@ class ExplorerModel(param.Parameterized):
         self._ask(
             "estimate",
             ESTIMATE,
-            {"plan_json": plan.model_dump_json()},
+            {"plan_json": plan.model_dump_json(), "store": self.store.address},
             lambda estimate: told(estimate, estimate.get("refusal", "")),
             lambda problem: told(None, problem),
         )
@@ -220,7 +236,7 @@ class ExplorerModel(param.Parameterized):
                 complain(str(error))
 
         try:
-            self._worker.call(target, argument).add_done_callback(answered)
+            self.worker.call(target, argument).add_done_callback(answered)
         except NTKExplorerError as error:
             complain(str(error))
 
@@ -264,8 +280,8 @@ class ExplorerModel(param.Parameterized):
                 return {"status": "queued", "ahead": event["position"]}
             case "started":
                 return {"status": "running", "ahead": 0}
-            case "cell":
-                self._cells.append(event["cell"])
+            case "cells":
+                self._cells += event["cells"]
                 return {"step": event["step"], "seconds_left": event["seconds_left"], "status": "running"}
             case "done":
                 return {"status": "done", "seconds_left": None}

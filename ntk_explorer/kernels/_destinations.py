@@ -53,7 +53,13 @@ class OnDisk:
     """The array ``kernel`` of a Zarr v3 group, with a checksum in every chunk."""
 
     def __init__(self, array: zarr.Array, lead: int, exists: Callable[[str], bool]):
-        """Use :func:`create_or_continue`; ``exists`` tells whether there is a chunk of that name in the group."""
+        """Use what there is.
+
+        Args:
+            array: its attributes hold ``chunk``, the examples per side of a chunk.
+            lead: axes before the two of examples.
+            exists: tells whether there is a chunk of a name in the group.
+        """
         self._array, self._lead, self._exists = array, lead, exists
 
     def tile(self, size: int) -> int:
@@ -81,18 +87,15 @@ class OnDisk:
 
 
 def create_or_continue(
-    place: Any,
+    path: Path,
     shape: tuple[int, ...],
     dtype: Any,
     dims: tuple[str, ...],
     coords: dict[str, tuple[str, np.ndarray]],
     attrs: dict[str, Any],
     size: int,
-    exists: Callable[[str], bool] | None = None,
 ) -> OnDisk:
-    """The group at ``place``: made now, or of the same kernel (by its ``fingerprint``) and continued.
-
-    ``place`` is a folder, or a Zarr store together with what tells which names ``exists`` in it.
+    """The group at ``path``: made now, or of the same kernel (by its ``fingerprint``) and continued.
 
     Raises:
         InvalidInput: the folder holds something else, or cannot be written.
@@ -101,13 +104,16 @@ def create_or_continue(
     from zarr.codecs import Crc32cCodec
 
     lead = len(dims) - len(dims[dims.index("x1") :])
-    exists = exists or (lambda name: (place / name).exists())
-    if place.exists() if isinstance(place, Path) else exists(f"{KERNEL}/zarr.json"):
-        return OnDisk(_existing(place, attrs[FINGERPRINT]), lead, exists)
+
+    def exists(name: str) -> bool:
+        return (path / name).exists()
+
+    if path.exists():
+        return OnDisk(_existing(path, attrs[FINGERPRINT]), lead, exists)
     chunk = min(size, LARGEST_CHUNK)
     chunks = [chunk if dim in ("x1", "x2") else length for dim, length in zip(dims, shape, strict=True)]
     try:
-        group = zarr.create_group(place, attributes=attrs)
+        group = zarr.create_group(path, attributes=attrs)
         for name, (dim, values) in coords.items():
             # Text of any length has a place in the format, text of one length has none.
             kind = "string" if values.dtype.kind == "U" else values.dtype
@@ -127,7 +133,7 @@ def create_or_continue(
         )
     except OSError as error:
         raise InvalidInput(
-            f"{str(place)!r} cannot be written: {error}", "Choose a folder that exists and is yours, with room left."
+            f"{str(path)!r} cannot be written: {error}", "Choose a folder that exists and is yours, with room left."
         ) from None
     return OnDisk(array, lead, exists)
 
@@ -149,16 +155,14 @@ def open_kernel(path: Path) -> xr.DataArray:
     return xr.open_dataset(path, engine="zarr", chunks=None, consolidated=False)[KERNEL]
 
 
-def _existing(place: Any, fingerprint: str) -> zarr.Array:
+def _existing(path: Path, fingerprint: str) -> zarr.Array:
     import zarr
 
     remedy = "Choose another folder, or remove it."
     try:
-        array = zarr.open_array(place, path=KERNEL, mode="r+")
+        array = zarr.open_array(path, path=KERNEL, mode="r+")
     except Exception:  # whatever Zarr makes of a folder that is none of its own
-        raise InvalidInput(f"{str(place)!r} exists and is no kernel in Zarr format", remedy) from None
+        raise InvalidInput(f"{str(path)!r} exists and is no kernel in Zarr format", remedy) from None
     if array.attrs.get(FINGERPRINT) != fingerprint:
-        raise InvalidInput(
-            f"{str(place)!r} holds another kernel, of another network, other examples or options", remedy
-        )
+        raise InvalidInput(f"{str(path)!r} holds another kernel, of another network, other examples or options", remedy)
     return array

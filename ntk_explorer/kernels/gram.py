@@ -93,7 +93,7 @@ def gram(
         destination = InMemory(work.labelled.shape, work.labelled.dtype, work.labelled.lead)
         work.fill(destination, work.size, progress)
         return work.labelled.array(_finished(destination.values, work.tiled, work.labelled), work.attrs)
-    stored = work.on_disk(folder)
+    stored = work.in_folder(folder)
     work.fill(stored, stored.tile(work.size), progress)
     seal(folder)
     return open_kernel(folder)
@@ -145,20 +145,28 @@ class TiledGram:
     attrs: dict[str, Any]
     made_from: tuple
 
-    def on_disk(self, place: Any, exists: Callable[[str], bool] | None = None) -> OnDisk:
-        """The array at ``place``, a folder or a Zarr store, made or continued.
+    def require_tiles(self) -> None:
+        """Refuse kernels of which no tile can be finished alone.
 
         Raises:
-            InvalidInput: kernels of which no tile can be finished alone; a place that holds something else.
+            InvalidInput: it is one.
         """
         if self.tiled.finish is not None:
             raise InvalidInput(
                 f"Every entry of the {self.card.label} depends on all columns, so it cannot be written tile by tile",
                 "Write the kernel itself, and centre the finished matrix: centred(matrix).",
             )
+
+    def in_folder(self, folder: Path) -> OnDisk:
+        """The array in a folder, made or continued.
+
+        Raises:
+            InvalidInput: kernels of which no tile can be finished alone; a folder that holds something else.
+        """
+        self.require_tiles()
         attrs = self.attrs | {FINGERPRINT: _fingerprint(self.attrs, *self.made_from), "dtype": str(self.labelled.dtype)}
         shape = self.labelled.shape, self.labelled.dtype, self.labelled.dims, self.labelled.coords
-        return create_or_continue(place, *shape, attrs, self.size, exists)
+        return create_or_continue(folder, *shape, attrs, self.size)
 
     def missing(self, destination: Destination, size: int) -> list[Place]:
         """Rows and columns of the tiles that are not there, whole, with their mirror images."""

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
-from importlib.metadata import version
 
 import numpy as np
 
@@ -16,12 +13,13 @@ from ntk_explorer.comparison.measures import block_error, block_norm, distance_t
 from ntk_explorer.datasets import LabelledData
 from ntk_explorer.kernels import KERNELS, shares_limit
 from ntk_explorer.spectra.eigen import eigenvalues, unwrap
+from ntk_explorer.store import Identity, fingerprint
 from ntk_explorer.sweeps.assembly import CellResult, matrix_bytes
 from ntk_explorer.sweeps.limit import WidthLimit
 from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
 
 PRODUCER = "sweep-cell"
-REVISION = 3  # raise it when a cell's numbers or names change: stored cells are then computed again
+REVISION = 4  # raise it when a cell's numbers or names change: stored cells are then computed again
 # Beyond this, only the first seed's cells keep their matrices.
 MATRIX_LIMIT = 4_000_000
 
@@ -32,30 +30,30 @@ def examples(data: LabelledData) -> dict:
     return {"label": np.asarray(label), "ids": np.asarray(data.ids), "class_names": list(data.class_names)}
 
 
-def cell_keys(plan: SweepPlan, data: LabelledData) -> dict[tuple[int, int], str]:
-    """The store's key of every cell: a hash of all that its numbers depend on, and of nothing else.
+def cell_identities(plan: SweepPlan, data: LabelledData) -> dict[tuple[int, int], Identity]:
+    """What every cell is in the store: all that its numbers depend on, and nothing else.
 
     More widths or seeds in a plan leave the keys of the others as they are; where the examples came from has
-    no part in it, only what they are. JAX's version has, since another one may draw other parameters.
+    no part in it, only what they are.
     """
-    x = np.ascontiguousarray(data.x)
     common = {
-        "producer": PRODUCER,
-        "revision": REVISION,
-        "jax": version("jax"),
         "network": plan.network.model_dump(mode="json", exclude=set(DERIVED)),
         "inputs": data.inputs,
         "outputs": data.outputs,
-        "fingerprint": hashlib.sha256(f"{x.dtype} {x.shape}".encode() + x.tobytes()).hexdigest(),
         "seed": plan.seed,
         "kernels": plan.kernels,
-        "dtype": plan.dtype,
     }
-    return {(width, index): _digest(common | {"width": width, "index": index}) for width, index in plan.cells}
-
-
-def _digest(configuration: dict) -> str:
-    return hashlib.sha256(json.dumps(configuration, sort_keys=True).encode()).hexdigest()
+    examples = fingerprint(data.x)
+    return {
+        (width, index): Identity(
+            PRODUCER,
+            REVISION,
+            common | {"width": width, "index": index},
+            fingerprint=examples,
+            dtype=plan.dtype,
+        )
+        for width, index in plan.cells
+    }
 
 
 def network_at(plan: SweepPlan, data: LabelledData, width: int) -> Network:

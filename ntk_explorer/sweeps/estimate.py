@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from ntk_explorer.datasets import LabelledData, load
 from ntk_explorer.errors import NTKExplorerError, TooLarge
 from ntk_explorer.kernels.estimate import Estimate, estimate, human_bytes
 from ntk_explorer.spectra.eigen import choose_solver
-from ntk_explorer.store import CellStore
+from ntk_explorer.store import Store
 from ntk_explorer.sweeps.assembly import matrix_bytes, matrix_seeds
-from ntk_explorer.sweeps.cells import cell_keys, network_at
+from ntk_explorer.sweeps.cells import cell_identities, network_at
 from ntk_explorer.sweeps.limit import WidthLimit
 from ntk_explorer.sweeps.plan import SweepPlan
 
@@ -39,14 +40,15 @@ class SweepEstimate:
         return f"about {human_seconds(self.seconds)}, {human_bytes(self.bytes)}"
 
 
-def estimate_sweep(plan: SweepPlan, *, store: CellStore | None = None) -> SweepEstimate:
+def estimate_sweep(plan: SweepPlan, *, store: Store | None = None, workers: int = 1) -> SweepEstimate:
     """Memory and time of what a sweep has still to compute.
 
     The time is that of the operations at this machine's own rate of matrix products, plus compilation.
 
     Args:
         plan: the sweep.
-        store: where finished cells are looked for; None for the user's cache directory.
+        store: where finished cells are looked for; None for the user's own.
+        workers: cells computed at a time, on this machine.
 
     Returns:
         The :class:`SweepEstimate`.
@@ -56,8 +58,9 @@ def estimate_sweep(plan: SweepPlan, *, store: CellStore | None = None) -> SweepE
     """
     from ntk_explorer.reading.machine import matmul_rate  # not above: it imports jax
 
-    store, data = store or CellStore(), load(plan.data)
-    missing = [width for (width, _), key in cell_keys(plan, data).items() if key not in store]
+    store, data = store or Store(), load(plan.data)
+    keys = {identity.key: width for (width, _), identity in cell_identities(plan, data).items()}
+    missing = [keys[key] for key in store.missing(keys)]
     if not missing:
         return SweepEstimate(0, 0.0, 0, plan.seeds * len(plan.widths))
     costs = {width: cell_estimate(plan, data, width) for width in set(missing)}
@@ -65,11 +68,24 @@ def estimate_sweep(plan: SweepPlan, *, store: CellStore | None = None) -> SweepE
     seconds = sum(costs[width].seconds(rate) for width in missing) + COMPILE_SECONDS * len(costs)
     seconds += WidthLimit(plan, data).seconds
     return SweepEstimate(
-        max(cost.bytes for cost in costs.values()),
-        seconds,
+        max(cost.bytes for cost in costs.values()) * workers,
+        seconds / workers,
         len(missing),
         len(plan.cells) - len(missing),
         max(missing),
+    )
+
+
+def estimate_sweeps(plans: Iterable[SweepPlan], *, store: Store | None = None, workers: int = 1) -> SweepEstimate:
+    """The estimate of several sweeps that are run as one job; see :func:`estimate_sweep`."""
+    store = store or Store()
+    costs = [estimate_sweep(plan, store=store, workers=workers) for plan in plans]
+    return SweepEstimate(
+        max(cost.bytes for cost in costs),
+        sum(cost.seconds for cost in costs),
+        sum(cost.cells for cost in costs),
+        sum(cost.found for cost in costs),
+        max(cost.widest for cost in costs),
     )
 
 
@@ -92,8 +108,8 @@ def cell_estimate(plan: SweepPlan, data: LabelledData, width: int) -> Estimate:
     )
 
 
-def require_memory(plan: SweepPlan, data: LabelledData, width: int) -> None:
-    """Refuse a cell that does not fit in memory, or whose eNTK has too many eigenvalues to take all of them.
+def require_memory(plan: SweepPlan, data: LabelledData, width: int, *, workers: int = 1) -> None:
+    """Refuse cells that do not fit in memory, one per worker, or whose eNTK has too many eigenvalues.
 
     Raises:
         TooLarge: with both figures and what to lower.
@@ -107,14 +123,20 @@ def require_memory(plan: SweepPlan, data: LabelledData, width: int) -> None:
             "Lower the number of examples or classes; top_eigenvalues and spectral_density do without all of them.",
         )
     remedy = "Lower the number of examples, the number of classes or the widths, or use float32."
-    cell_estimate(plan, data, width).require(available_bytes(), remedy)
+    cost = cell_estimate(plan, data, width)
+    if workers > 1:
+        cost, remedy = (
+            replace(cost, what=f"{cost.what}, {workers} at a time", bytes=cost.bytes * workers),
+            f"Take fewer workers. {remedy}",
+        )
+    cost.require(available_bytes(), remedy)
 
 
-def describe_sweep(plan_json: str) -> dict:
+def describe_sweep(plan_json: str, store: str | None = None) -> dict:
     """The estimate of a sweep as a dict, with ``refusal`` in words when it cannot be run; for the worker process."""
     plan = SweepPlan.model_validate_json(plan_json)
     try:
-        cost = estimate_sweep(plan)
+        cost = estimate_sweep(plan, store=Store(store))
         if cost.cells:
             require_memory(plan, load(plan.data), cost.widest)
     except TooLarge as error:

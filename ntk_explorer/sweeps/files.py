@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from ntk_explorer.errors import InvalidInput
 from ntk_explorer.sweeps.plan import DERIVED, SweepPlan, plan_sweep
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
 LARGEST = 100_000  # characters; a plan has a few hundred
@@ -114,12 +115,41 @@ def to_netcdf(results: xr.Dataset) -> bytes:
 
 def to_csv(results: xr.Dataset) -> bytes:
     """One row per kernel, width and seed, one column per number; the eNTK has no error against itself."""
+    return _csv(_curves(results))
+
+
+def write_table(plans: Sequence[SweepPlan], results: Sequence[xr.Dataset], path: str | Path) -> None:
+    """Write the curves of several sweeps as one table; what differs between their plans stands in the first columns."""
+    import pandas as pd  # not above: it is slow to import
+
+    fields = [_flat(plan) for plan in plans]
+    varied = [
+        name for name in dict.fromkeys(n for f in fields for n in f) if len({str(f.get(name)) for f in fields}) > 1
+    ]
+    tables = [
+        pd.concat({tuple(str(field.get(name, "")) for name in varied): _curves(result)}, names=varied)
+        for field, result in zip(fields, results, strict=True)
+    ]
+    Path(path).write_bytes(_csv(pd.concat(tables)))
+
+
+def _flat(plan: SweepPlan) -> dict[str, object]:
+    """The fields of a plan by the names that options have."""
+    fields = plan.model_dump(mode="json", exclude={"network": set(DERIVED)})
+    data, network = fields.pop("data"), fields.pop("network")
+    return {f"data.{name}": value for name, value in data.items()} | network | fields
+
+
+def _curves(results: xr.Dataset) -> pd.DataFrame:
     axes = {"kernel", "compared", "width", "seed"}
     curves = results[[name for name, values in results.data_vars.items() if set(values.dims) <= axes]]
     errors = [name for name in curves.data_vars if "compared" in curves[name].dims]
     compared = curves[errors].rename(compared="kernel").reindex(kernel=results["kernel"])
     table = curves.drop_vars(errors).drop_vars("compared").merge(compared)
-    frame = table.to_dataframe(dim_order=["kernel", "width", "seed"])
+    return table.to_dataframe(dim_order=["kernel", "width", "seed"])
+
+
+def _csv(frame: pd.DataFrame) -> bytes:
     return frame.to_csv(float_format="%.17g").encode()
 
 

@@ -1,47 +1,62 @@
-"""How long the rest of a sweep will take, judged by the cells so far."""
+"""How long the rest of a run will take, judged by the cells so far."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from statistics import fmean
+
+# A network in words, and its width: cells of one kind take about as long as one another.
+Kind = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: ``step`` of ``total`` parts, seconds since its start, and seconds to its end once known."""
+
+    step: int
+    total: int
+    seconds: float
+    seconds_left: float | None
 
 
 class Clock:
-    """Times cells and predicts the rest; the first cell of a width also compiles, so it is timed apart."""
+    """Times cells and predicts the rest; the first cell of a kind also compiles, so it is timed apart."""
 
-    def __init__(self):
-        """Start now."""
+    def __init__(self, workers: int = 1):
+        """Start now; so many cells are computed at a time."""
         self._begun = time.perf_counter()
-        self._first: dict[int, float] = {}
-        self._again: dict[int, float] = {}
+        self._workers = max(1, workers)
+        self._first: dict[Kind, float] = {}
+        self._again: dict[Kind, float] = {}
 
     @property
     def elapsed(self) -> float:
         """Seconds since the start."""
         return time.perf_counter() - self._begun
 
-    def record(self, width: int, seconds: float) -> None:
+    def record(self, kind: Kind, seconds: float) -> None:
         """Note the time of a computed cell."""
-        (self._again if width in self._first else self._first)[width] = seconds
+        (self._again if kind in self._first else self._first)[kind] = seconds
 
-    def left(self, widths: Iterable[int]) -> float | None:
-        """Seconds for cells of these widths still to come; None before the first has been timed."""
+    def left(self, kinds: Iterable[Kind]) -> float | None:
+        """Seconds for cells of these kinds still to come; None before the first has been timed."""
         if not self._first:
             return None
         seen, total = set(self._first), 0.0
-        for width in widths:
-            total += self._again_seconds(width) if width in seen else self._first_seconds(width)
-            seen.add(width)
-        return total
+        for kind in kinds:
+            total += self._again_seconds(kind) if kind in seen else self._first_seconds(kind)
+            seen.add(kind)
+        return total / self._workers
 
-    def _first_seconds(self, width: int) -> float:
-        # Time grows with width: the nearest width that has been timed is the best guide.
-        return self._first[min(self._first, key=lambda known: abs(known - width))]
+    def _first_seconds(self, kind: Kind) -> float:
+        # Time grows with width: the nearest one that has been timed, of the same network if there is one, is the guide.
+        return self._first[min(self._first, key=lambda known: (known[0] != kind[0], abs(known[1] - kind[1])))]
 
-    def _again_seconds(self, width: int) -> float:
-        if width in self._again:
-            return self._again[width]
-        first = self._first_seconds(width)
-        shared = [self._again[w] / self._first[w] for w in self._again if w in self._first]
+    def _again_seconds(self, kind: Kind) -> float:
+        if kind in self._again:
+            return self._again[kind]
+        first = self._first_seconds(kind)
+        shared = [self._again[known] / self._first[known] for known in self._again if known in self._first]
         return first * min(1.0, fmean(shared)) if shared else first

@@ -1,92 +1,161 @@
-"""Runs a sweep cell by cell; what is in the store is not computed again."""
+"""Runs sweeps as tasks; what is in the store is not computed again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from functools import cache
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ntk_explorer.datasets import LabelledData, load
 from ntk_explorer.errors import Cancelled, InvalidInput
-from ntk_explorer.store import CellStore
+from ntk_explorer.jobs import Backend, Inline, Outcome
+from ntk_explorer.jobs import backend as make_backend
+from ntk_explorer.store import Identity, Store
 from ntk_explorer.sweeps.assembly import CellResult, assemble
-from ntk_explorer.sweeps.cells import all_kernels, cell_keys, compute_cell, examples, initialise, network_at
+from ntk_explorer.sweeps.cells import all_kernels, cell_identities, examples, initialise, network_at
 from ntk_explorer.sweeps.estimate import require_memory
-from ntk_explorer.sweeps.limit import WidthLimit
+from ntk_explorer.sweeps.kept import found_cell, keep_record, record_of
 from ntk_explorer.sweeps.plan import SweepPlan
-from ntk_explorer.sweeps.progress import Clock
+from ntk_explorer.sweeps.progress import Clock, Progress
+from ntk_explorer.sweeps.tasks import cell_task, failure
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray as xr
 
 
 @dataclass(frozen=True)
-class Step:
-    """A cell that has been found or computed, and how far the sweep is: ``step`` of ``total``, times in seconds."""
+class Step(Progress):
+    """A cell that has been found or computed, of which of the sweeps, and how far the run is."""
 
+    plan: SweepPlan = field(repr=False)
     cell: CellResult = field(repr=False)
-    step: int
-    total: int
-    seconds: float
-    seconds_left: float | None
 
 
-def iterate_steps(plan: SweepPlan, *, store: CellStore | str | Path | None = None) -> Iterator[Step]:
-    """Yield all cells of a sweep, those in the store first, then the others as they are computed.
+@dataclass(frozen=True)
+class _Sweep:
+    """A plan, its examples and what its cells are in the store."""
 
-    Every computed cell is in the store before it is yielded, so that an interrupted sweep loses one cell at
-    most.
+    plan: SweepPlan
+    data: LabelledData
+    identities: dict[tuple[int, int], Identity]
+    store: Store
+
+    @classmethod
+    def begun(cls, plan: SweepPlan, store: Store) -> _Sweep:
+        """The sweep with its record in the store: from now on it is known, however far it comes."""
+        data = load(plan.data)
+        identities = cell_identities(plan, data)
+        keep_record(store, plan, record_of(plan, data, identities.values()), examples(data))
+        return cls(plan, data, identities, store)
+
+    def find(self, place: tuple[int, int], *, found: bool) -> CellResult | None:
+        cell = found_cell(self.store, self.identities[place].key, place, examples(self.data))
+        return cell and replace(cell, found=found)
+
+
+def iterate_steps(
+    plans: SweepPlan | Sequence[SweepPlan],
+    *,
+    store: Store | str | Path | None = None,
+    backend: Backend | None = None,
+) -> Iterator[Step | None]:
+    """Yield all cells of one sweep or several: those in the store first, then the others as they are computed.
+
+    Every computed cell is in the store before it is yielded, so that an interrupted run loses the running cells at
+    most; to resume is to run again. A cell that fails does not keep the others from being computed.
 
     Args:
-        plan: the sweep.
-        store: where finished cells are kept; a folder, or None for the user's cache directory.
+        plans: the sweep, or several that are computed as one job.
+        store: where finished cells are kept; an address, or None for the user's own.
+        backend: what computes them; None for this process, one after the other.
+
+    Yields:
+        A :class:`Step` per cell, and None from time to time while none is finished, so that whoever iterates may stop.
 
     Raises:
         TooLarge: what is missing does not fit in memory; raised before any of it is computed.
         InvalidInput: the data do not fit the network, or hold fewer examples than asked for.
+        NTKExplorerError: some cells could not be computed; raised after all others have been.
     """
-    store = store if isinstance(store, CellStore) else CellStore(store)
-    clock, data = Clock(), load(plan.data)
-    keys, missing, done = cell_keys(plan, data), [], 0
-    for width, index in plan.cells:
-        arrays = store.get(keys[width, index])
-        if arrays is None:
-            missing.append((width, index))
-            continue
-        done += 1
-        yield Step(CellResult(width, index, arrays, examples(data), True), done, len(keys), clock.elapsed, None)
-    if missing:
-        require_memory(plan, data, max(width for width, _ in missing))
-    limit = WidthLimit(plan, data)
-    for number, (width, index) in enumerate(missing, 1):
-        cell = compute_cell(plan, data, width, index, limit)
-        store.put(keys[width, index], cell.arrays)
-        clock.record(width, float(cell.arrays["seconds"]))
-        left = clock.left(width for width, _ in missing[number:])
-        yield Step(cell, done + number, len(keys), clock.elapsed, left)
+    plans = (plans,) if isinstance(plans, SweepPlan) else tuple(plans)
+    store, backend = store if isinstance(store, Store) else Store(store), backend or Inline()
+    sweeps, missing, clock, done = [_Sweep.begun(plan, store) for plan in plans], [], Clock(backend.workers), 0
+    total = sum(len(plan.cells) for plan in plans)
+    for sweep in sweeps:
+        absent = store.missing(identity.key for identity in sweep.identities.values())
+        for place, identity in sweep.identities.items():
+            cell = None if identity.key in absent else sweep.find(place, found=True)
+            if cell is None:
+                missing.append((sweep, place))
+                continue
+            done += 1
+            yield Step(done, total, clock.elapsed, None, sweep.plan, cell)
+    _require_memory(missing, backend)
+    yield None
+    for item in _computed(missing, backend, clock):
+        if item is not None:
+            done += 1
+            sweep, cell, left = item
+            yield Step(done, total, clock.elapsed, left, sweep.plan, cell)
+        else:
+            yield None
 
 
-def iterate_cells(plan: SweepPlan, *, store: CellStore | str | Path | None = None) -> Iterator[CellResult]:
+def _require_memory(missing: list[tuple[_Sweep, tuple[int, int]]], backend: Backend) -> None:
+    if not backend.here:  # the memory of other machines is theirs to judge
+        return
+    for sweep, cells in groupby(missing, key=lambda item: item[0]):
+        require_memory(sweep.plan, sweep.data, max(width for _, (width, _) in cells), workers=backend.workers)
+
+
+def _computed(
+    missing: list[tuple[_Sweep, tuple[int, int]]], backend: Backend, clock: Clock
+) -> Iterator[tuple[_Sweep, CellResult, float | None] | None]:
+    """Cells with the seconds that are left after each; raises at the end what went wrong on the way."""
+    wanted: dict[str, list[tuple[_Sweep, tuple[int, int]]]] = {}
+    for sweep, place in missing:  # several sweeps may share a cell
+        wanted.setdefault(sweep.identities[place].key, []).append((sweep, place))
+    tasks = [cell_task(sweep.plan, sweep.identities, place, sweep.store) for (sweep, place), *_ in wanted.values()]
+    failed: list[Outcome] = []
+    with closing(backend.run(tasks)) as outcomes:
+        for outcome in outcomes:
+            if outcome is None:
+                yield None
+                continue
+            owners = wanted.pop(outcome.task.key)
+            found = [] if outcome.error else [(sweep, sweep.find(place, found=False)) for sweep, place in owners]
+            cells = [(sweep, cell) for sweep, cell in found if cell is not None]
+            if not cells:
+                failed.append(outcome)
+                continue
+            clock.record(_kind(*owners[0]), float(cells[0][1].arrays["seconds"]))
+            left = clock.left(_kind(*others[0]) for others in wanted.values())
+            yield from ((sweep, cell, left) for sweep, cell in cells)
+    if failed:
+        raise failure(failed, len(tasks), "cells")
+
+
+def _kind(sweep: _Sweep, place: tuple[int, int]) -> tuple[str, int]:
+    """What decides how long a cell takes: its network and its width."""
+    return repr((sweep.plan.network, sweep.plan.data.n)), place[0]
+
+
+def iterate_cells(plan: SweepPlan, **options) -> Iterator[CellResult]:
     """The cells of :func:`iterate_steps` alone."""
-    for step in iterate_steps(plan, store=store):
-        yield step.cell
+    return (step.cell for step in iterate_steps(plan, **options) if step is not None)
 
 
-def run_sweep(
-    plan: SweepPlan,
-    *,
-    store: CellStore | str | Path | None = None,
-    progress: Callable[[Step], Any] | None = None,
-    cancel: Callable[[], bool] | None = None,
-) -> xr.Dataset:
+def run_sweep(plan: SweepPlan, **options) -> xr.Dataset:
     """Compare kernels with the eNTK for every width and seed of a plan.
 
     Args:
         plan: the sweep, from :func:`ntk_explorer.sweeps.plan.plan_sweep`.
-        store: where finished cells are kept; a folder, or None for the user's cache directory.
-        progress: called with a :class:`Step` after every cell.
-        cancel: asked after every cell whether to stop.
+        **options: those of :func:`run_sweeps`: store, backend, progress, cancel.
 
     Returns:
         The Dataset that :func:`ntk_explorer.sweeps.assembly.assemble` describes.
@@ -95,23 +164,87 @@ def run_sweep(
         Cancelled: ``cancel`` returned true; finished cells are in the store.
         TooLarge: a cell does not fit in memory; raised before any is computed.
         InvalidInput: the data do not fit the network, or hold fewer examples than asked for.
+        NTKExplorerError: some cells could not be computed; the others are in the store.
     """
-    cells = []
-    for step in iterate_steps(plan, store=store):
-        cells.append(step.cell)
-        if progress:
-            progress(step)
-        if cancel and step.step < step.total and cancel():
-            raise Cancelled(
-                f"The sweep was stopped after {step.step} of {step.total} cells", "Run it again to go on from there."
-            )
-    return assemble(plan, cells)
+    return run_sweeps([plan], **options)[0]
 
 
-def sweep_events(plan_json: str, store: str | None = None) -> Iterator[dict]:
-    """The steps of a sweep as events ``cell`` (cell, step, total, seconds, seconds_left), for the worker process."""
-    for step in iterate_steps(SweepPlan.model_validate_json(plan_json), store=store):
-        yield {"kind": "cell", **vars(step)}
+def run_sweeps(
+    plans: Sequence[SweepPlan],
+    *,
+    store: Store | str | Path | None = None,
+    backend: Backend | None = None,
+    progress: Callable[[Step], Any] | bool = False,
+    cancel: Callable[[], bool] | None = None,
+) -> list[xr.Dataset]:
+    """Run several sweeps as one job, for instance those of :func:`ntk_explorer.sweeps.grid.plan_grid`.
+
+    Args:
+        plans: the sweeps.
+        store: where finished cells are kept; an address, or None for the user's own.
+        backend: what computes the cells, from :func:`ntk_explorer.jobs.backend`; None for this process.
+        progress: called with a :class:`Step` after every cell; True for a bar in the terminal or notebook.
+        cancel: asked after every cell, and from time to time in between, whether to stop.
+
+    Returns:
+        One Dataset per plan; see :func:`run_sweep`, also for what is raised.
+    """
+    cells: dict[SweepPlan, list[CellResult]] = {plan: [] for plan in plans}
+    last = None
+    report = progress if callable(progress) else (lambda _: None)
+    with closing(iterate_steps(plans, store=store, backend=backend)) as steps:
+        for step in steps:
+            if step is not None:
+                last = step
+                cells[step.plan].append(step.cell)
+                report(step)
+            if cancel and (last is None or last.step < last.total) and cancel():
+                done = f"after {last.step} of {last.total} cells" if last else "before its first cell"
+                raise Cancelled(f"The sweep was stopped {done}", "Run it again to go on from there.")
+    return [assemble(plan, cells[plan]) for plan in plans]
+
+
+def sweep_events(
+    plan_json: str, store: str | None = None, engine: dict[str, Any] | None = None
+) -> Iterator[dict | None]:
+    """The steps of a sweep as events ``cells``, for the worker process.
+
+    Each holds ``cells``, ``step``, ``total``, ``seconds`` and ``seconds_left``; what the store has comes as one event,
+    so that it makes one picture. None stands for a moment at which to ask whether to go on.
+
+    Args:
+        plan_json: the sweep.
+        store: address of the store; None for the user's own.
+        engine: arguments of :func:`ntk_explorer.jobs.backend`; None for the worker process itself.
+    """
+    backend = _engine(**(engine or {}))
+    found: list[Step] = []
+    with closing(iterate_steps(SweepPlan.model_validate_json(plan_json), store=store, backend=backend)) as steps:
+        for step in steps:
+            found += [step] if step else []
+            if found and not (step and step.cell.found and step.step < step.total):
+                yield _event(found)
+                found = []
+            else:
+                yield None
+
+
+# Workers stay warm, and a scheduler connected, from one sweep to the next.
+@cache
+def _engine(**options) -> Backend:
+    return make_backend(**options)
+
+
+def _event(steps: list[Step]) -> dict[str, Any]:
+    last = steps[-1]
+    return {
+        "kind": "cells",
+        "cells": [step.cell for step in steps],
+        "step": last.step,
+        "total": last.total,
+        "seconds": last.seconds,
+        "seconds_left": last.seconds_left,
+    }
 
 
 def block(plan_json: str, width: int, index: int, i: int, j: int) -> dict:

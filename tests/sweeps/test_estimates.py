@@ -58,14 +58,29 @@ def test_seconds_as_people_read_them(seconds, text):
 
 def test_time_left_tells_first_cells_from_later_ones():
     clock = Clock()
-    assert clock.left([32, 64]) is None
-    clock.record(32, 3.0)
-    clock.record(64, 5.0)
+
+    def left(*widths):
+        return clock.left([("mlp", width) for width in widths])
+
+    def record(width, seconds):
+        clock.record(("mlp", width), seconds)
+
+    assert left(32, 64) is None
+    record(32, 3.0)
+    record(64, 5.0)
     # A width not yet timed is like its nearest neighbour; later cells are at most as slow as first ones.
-    assert clock.left([128]) == 5.0
-    assert clock.left([128, 32, 64, 128]) == 5.0 + 3.0 + 5.0 + 5.0
-    clock.record(32, 0.3)
-    assert clock.left([64, 32]) == pytest.approx(0.5 + 0.3)
-    clock.record(64, 1.0)
-    assert clock.left([64]) == 1.0
-    assert clock.left([]) == 0
+    assert left(128) == 5.0
+    assert left(128, 32, 64, 128) == 5.0 + 3.0 + 5.0 + 5.0
+    record(32, 0.3)
+    assert left(64, 32) == pytest.approx(0.5 + 0.3)
+    record(64, 1.0)
+    assert left(64) == 1.0
+    assert left() == 0
+
+
+def test_time_left_goes_by_the_network_first_and_is_shared_by_the_workers():
+    clock = Clock(workers=2)
+    clock.record(("mlp", 64), 1.0)
+    clock.record(("cnn", 1024), 8.0)
+    assert clock.left([("cnn", 64)]) == 4.0
+    assert clock.left([("mlp", 1024), ("cnn", 64)]) == 4.5

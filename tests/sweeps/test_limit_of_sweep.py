@@ -14,7 +14,7 @@ from ntk_explorer.errors import InvalidInput
 from ntk_explorer.infinite.limits import infinite_ntk
 from ntk_explorer.kernels.empirical import entk
 from ntk_explorer.sweeps import limit as limit_of_sweep
-from ntk_explorer.sweeps.cells import cell_keys
+from ntk_explorer.sweeps.cells import cell_identities
 from ntk_explorer.sweeps.files import load_sweep, to_csv, write_sweep
 from ntk_explorer.sweeps.limit import WidthLimit
 from ntk_explorer.sweeps.plan import plan_sweep
@@ -79,6 +79,7 @@ def test_a_sweep_computes_its_limit_once(plan, tmp_path, monkeypatch):
     monkeypatch.setattr(
         limit_of_sweep, "infinite_ntk", lambda config, x: calls.append(config.width) or infinite_ntk(config, x)
     )
+    plan = plan.model_copy(update={"seed": 7})  # that no other test has prepared
     run_sweep(plan, store=tmp_path)
     assert calls == [1, 2]
     run_sweep(plan, store=tmp_path)
@@ -111,10 +112,13 @@ def test_a_limit_of_too_many_numbers_is_left_out_with_the_reason():
 
 
 def test_cells_of_the_version_before_are_not_taken_for_ours(plan, monkeypatch):
+    def keys():
+        return {identity.key for identity in cell_identities(plan, data).values()}
+
     data = load(plan.data)
-    now = set(cell_keys(plan, data).values())
+    now = keys()
     monkeypatch.setattr("ntk_explorer.sweeps.cells.REVISION", 1)
-    assert now.isdisjoint(cell_keys(plan, data).values())
+    assert now.isdisjoint(keys())
 
 
 def test_table_holds_the_distance_of_every_kernel(plan, sweep):

@@ -8,15 +8,15 @@ from reference import dense_ntk
 from ntk_explorer.architectures import build
 from ntk_explorer.comparison.measures import relative_frobenius
 from ntk_explorer.datasets import load_dataset
-from ntk_explorer.errors import Cancelled, InvalidInput, TooLarge
+from ntk_explorer.errors import Cancelled, InvalidInput, NTKExplorerError, TooLarge
 from ntk_explorer.kernels import KERNELS
 from ntk_explorer.spectra import SUMMARIES
 from ntk_explorer.spectra.eigen import flatten
 from ntk_explorer.spectra.summaries import spectrum
-from ntk_explorer.store import CellStore
-from ntk_explorer.sweeps import run
+from ntk_explorer.store import Store
+from ntk_explorer.sweeps import tasks
 from ntk_explorer.sweeps.assembly import assemble, matrix_bytes, matrix_seeds
-from ntk_explorer.sweeps.cells import cell_keys, compute_cell
+from ntk_explorer.sweeps.cells import cell_identities, compute_cell
 from ntk_explorer.sweeps.files import load_sweep, write_sweep
 from ntk_explorer.sweeps.plan import SweepPlan, plan_sweep
 from ntk_explorer.sweeps.run import block, iterate_cells, run_sweep, sweep_events
@@ -49,8 +49,12 @@ def computed(monkeypatch):
         seen.append((width, index))
         return compute_cell(plan, data, width, index, limit)
 
-    monkeypatch.setattr(run, "compute_cell", counting)
+    monkeypatch.setattr(tasks, "compute_cell", counting)
     return seen
+
+
+def cell_keys(plan, data):
+    return {place: identity.key for place, identity in cell_identities(plan, data).items()}
 
 
 def reference(plan, width, index):
@@ -187,10 +191,12 @@ def test_a_cell_depends_on_nothing_but_its_own_place(sweep, tmp_path):
 def test_a_damaged_cell_is_computed_again(plan, computed, sweep, tmp_path):
     run_sweep(plan, store=tmp_path)
     computed.clear()
-    victim = CellStore(tmp_path).path(cell_keys(plan, load_dataset(**SMALL))[8, 0])
+    manifest = Store(tmp_path).manifest(cell_keys(plan, load_dataset(**SMALL))[8, 0])
+    victim = next(tmp_path / manifest.folder / file.path for file in manifest.files if "eigenvalues/c" in file.path)
     victim.write_bytes(victim.read_bytes()[:-5])
     again = run_sweep(plan, store=tmp_path)
     assert computed == [(8, 0)]
+    assert len(Store(tmp_path).quarantined) == 1
     np.testing.assert_array_equal(again["eigenvalues"], sweep["eigenvalues"])
 
 
@@ -238,13 +244,6 @@ def test_the_key_of_a_file_does_not_change_with_its_name(tmp_path):
     assert keys("one.npz") == keys("another.npz")
 
 
-def test_another_version_of_jax_computes_again(plan, monkeypatch):
-    data = load_dataset(**SMALL)
-    before = cell_keys(plan, data)
-    monkeypatch.setattr("ntk_explorer.sweeps.cells.version", lambda _: "99.0")
-    assert not set(cell_keys(plan, data).values()) & set(before.values())
-
-
 def test_cancel_keeps_what_is_finished(plan, computed, tmp_path):
     with pytest.raises(Cancelled, match="after 3 of 4 cells"):
         run_sweep(plan, store=tmp_path, cancel=lambda: len(computed) == 3)
@@ -253,16 +252,32 @@ def test_cancel_keeps_what_is_finished(plan, computed, tmp_path):
     assert computed == plan.cells
 
 
-def test_a_crash_loses_the_running_cell_only(plan, computed, tmp_path, monkeypatch):
-    def crashing(plan, data, width, index, limit):
-        if len(computed) == 2:
+def test_a_cell_that_fails_is_named_and_the_others_go_on(plan, computed, tmp_path, monkeypatch):
+    def failing(plan, data, width, index, limit):
+        if (width, index) == (8, 0):
             raise RuntimeError("power cut")
         computed.append((width, index))
         return compute_cell(plan, data, width, index, limit)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "compute_cell", crashing)
-        with pytest.raises(RuntimeError, match="power cut"):
+        patch.setattr(tasks, "compute_cell", failing)
+        with pytest.raises(NTKExplorerError, match=r"1 of 4 cells .* mlp of width 8, seed 0: .*power cut"):
+            run_sweep(plan, store=tmp_path)
+    assert computed == [(4, 0), (4, 1), (8, 1)]
+    run_sweep(plan, store=tmp_path)
+    assert set(computed) == set(plan.cells)
+
+
+def test_an_interrupt_loses_the_running_cell_only(plan, computed, tmp_path, monkeypatch):
+    def interrupted(plan, data, width, index, limit):
+        if len(computed) == 2:
+            raise KeyboardInterrupt
+        computed.append((width, index))
+        return compute_cell(plan, data, width, index, limit)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks, "compute_cell", interrupted)
+        with pytest.raises(KeyboardInterrupt):
             run_sweep(plan, store=tmp_path)
     run_sweep(plan, store=tmp_path)
     assert computed == plan.cells
@@ -296,9 +311,13 @@ def test_a_sweep_assembles_from_any_cells_in_any_order(plan, sweep, tmp_path):
 
 def test_events_carry_the_cells(plan, sweep):
     events = list(sweep_events(plan.model_dump_json()))
-    assert [event["kind"] for event in events] == ["cell"] * 4
-    found = assemble(plan, [event["cell"] for event in events])
+    told = [event for event in events if event is not None]
+    assert [event["kind"] for event in told] == ["cells"] * 4
+    assert [event["step"] for event in told] == [1, 2, 3, 4]
+    found = assemble(plan, [cell for event in told for cell in event["cells"]])
     np.testing.assert_array_equal(found["relative_frobenius"], sweep["relative_frobenius"])
+    again = [event for event in sweep_events(plan.model_dump_json()) if event is not None]
+    assert [len(event["cells"]) for event in again] == [4]  # what is stored is one picture
 
 
 def test_matrices_of_many_examples_are_kept_for_the_first_seeds(monkeypatch, tmp_path):

@@ -38,36 +38,36 @@ def until(events, *kinds):
     return seen
 
 
+def cells(events):
+    return [cell for event in events if event["kind"] == "cells" for cell in event["cells"]]
+
+
 def test_a_sweep_streams_in_and_is_the_same_as_here(worker, tmp_path):
     _, events = start(worker, PLAN)
     seen = until(events, "done", "failed")
-    cells = [event for event in seen if event["kind"] == "cell"]
-    assert [event["step"] for event in cells] == list(range(1, 13))
-    assert cells[-1]["seconds_left"] == 0
-    there = assemble(PLAN, [event["cell"] for event in cells])
+    steps = [event for event in seen if event["kind"] == "cells"]
+    assert [event["step"] for event in steps] == list(range(1, 13))
+    assert steps[-1]["seconds_left"] == 0
+    there = assemble(PLAN, cells(steps))
     here = run_sweep(PLAN, store=tmp_path / "another")
     np.testing.assert_allclose(there["trace"], here["trace"], rtol=1e-9)
     _, events = start(worker, PLAN)
-    assert all(event["cell"].found for event in until(events, "done", "failed") if event["kind"] == "cell")
+    assert all(cell.found for cell in cells(until(events, "done", "failed")))
 
 
 def test_a_killed_sweep_goes_on_where_it_was(worker):
     _, events = start(worker, LONG)
-    until(events, "cell")
-    done = 1
+    done = 0
     while done < 5:
-        done = until(events, "cell")[-1]["step"]
+        done = until(events, "cells")[-1]["step"]
     os.kill(worker.hello["pid"], signal.SIGKILL)
     seen = until(events, "failed", "done")
     assert seen[-1]["kind"] == "failed"
-    last = max([done, *(event["step"] for event in seen if event["kind"] == "cell")])
+    last = max([done, *(event["step"] for event in seen if event["kind"] == "cells")])
     job, events = start(worker, LONG)
-    cells = [event["cell"] for event in until(events, "cell") if "cell" in event]
-    while cells[-1].found:
-        cells.append(until(events, "cell")[-1]["cell"])
-    found = len(cells) - 1
+    again = until(events, "cells")[-1]["cells"]
     # The cell that was computed when the process died may have reached the store and not the pipe.
-    assert found in (last, last + 1)
+    assert len([cell for cell in again if cell.found]) in (last, last + 1)
     job.cancel()
     assert until(events, "cancelled")
 
@@ -91,8 +91,7 @@ with WarmWorker(warm_up="ntk_explorer.sweeps.warm_up:warm_up") as worker:
     worker.submit("ntk_explorer.sweeps.run:sweep_events", {"plan_json": plan.model_dump_json()}, "k", events.put)
     cells = []
     while (event := events.get(timeout=120))["kind"] != "done":
-        if "cell" in event:
-            cells.append(event["cell"])
+        cells += event.get("cells", [])
     assert worker.hello["devices"] and worker.hello["memory"] > 0
 print(assemble(plan, cells)["trace"].sizes)
 assert not {"jax", "sklearn"} & set(sys.modules)
