@@ -1,0 +1,180 @@
+"""Sweeps in the store: cells as artefacts, and a record that says which cells make a sweep.
+
+The record is published when a sweep starts; how far the sweep has come is how many of its cells there are. It
+holds what the cells do not know, the examples' labels, so that a sweep is opened from the store alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from ntk_explorer.datasets import LabelledData
+from ntk_explorer.errors import InvalidInput
+from ntk_explorer.store import Artefact, Identity, Manifest, Store, fingerprint
+from ntk_explorer.sweeps.assembly import CellResult, assemble
+from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
+
+PRODUCER = "sweep"
+REVISION = 1
+# Of a cell's arrays: those along a kernel become one variable.
+DIMS = {
+    "eigenvalues": ("kernel", "rank"),
+    "gram": ("kernel", "x1", "x2"),
+    "block_error": ("compared", "x1", "x2"),
+}
+
+
+def keep_cell(store: Store, identity: Identity, cell: CellResult) -> None:
+    """Publish a cell: arrays as variables over the kernels, numbers and words in the manifest."""
+    single = {name: array for name, array in cell.arrays.items() if array.ndim == 0}
+    scalars = {name: array.item() for name, array in single.items() if name not in ("device", "seconds")}
+    store.put(
+        identity,
+        _variables({name: array for name, array in cell.arrays.items() if array.ndim}),
+        title=f"width {cell.width}, seed {cell.index}",
+        scalars=scalars,
+        provenance={"device": str(cell.arrays["device"])},
+        seconds=float(cell.arrays["seconds"]),
+    )
+
+
+def _variables(arrays: Mapping[str, np.ndarray]) -> xr.Dataset:
+    variables, coords = {}, {}
+    for what, dims in DIMS.items():
+        named = {name.partition(".")[2]: array for name, array in arrays.items() if name.startswith(f"{what}.")}
+        if named:
+            coords[dims[0]] = list(named)
+            variables[what] = (dims, np.stack(_of_one_length(list(named.values()))))
+    return xr.Dataset(variables, coords)
+
+
+def _of_one_length(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """Spectra of the eNTK and of n × n kernels differ in length; the rest is NaN."""
+    longest = max(len(array) for array in arrays)
+    return [np.pad(array, [(0, longest - len(array)), *[(0, 0)] * (array.ndim - 1)], constant_values=np.nan)
+            for array in arrays]  # fmt: skip
+
+
+def found_cell(store: Store, key: str, place: tuple[int, int], examples: dict) -> CellResult | None:
+    """A cell of the store, or None where it is absent or damaged."""
+    artefact = store.get(key)
+    return None if artefact is None else CellResult(*place, _arrays(artefact), examples, found=True)
+
+
+def _arrays(artefact: Artefact) -> dict[str, np.ndarray]:
+    arrays = {name: np.asarray(value) for name, value in artefact.manifest.scalars.items()}
+    for what, variable in artefact.dataset.data_vars.items():
+        for name, values in zip(variable[variable.dims[0]].values, variable.values, strict=True):
+            arrays[f"{what}.{name}"] = values[np.isfinite(values)] if what == "eigenvalues" else values
+    arrays["seconds"] = np.asarray(artefact.manifest.seconds)
+    arrays["device"] = np.asarray(artefact.manifest.provenance["device"])
+    return arrays
+
+
+def record_of(plan: SweepPlan, data: LabelledData, cells: Iterable[Identity]) -> Identity:
+    """What a sweep is in the store: its plan, its data and its cells."""
+    config = plan.model_dump(mode="json", exclude={"network": set(DERIVED), "data": {"path"}})
+    return Identity(
+        PRODUCER,
+        REVISION,
+        config,
+        inputs=tuple(cell.key for cell in cells),
+        fingerprint=fingerprint(data.x),
+        dtype=plan.dtype,
+    )
+
+
+def keep_record(store: Store, plan: SweepPlan, record: Identity, examples: dict) -> None:
+    """Publish the record of a sweep, unless it is there."""
+    if record.key in store:
+        return
+    labels = xr.Dataset({"label": ("x1", examples["label"]), "ids": ("x1", examples["ids"])})
+    words = {"class_names": json.dumps([str(name) for name in examples["class_names"]])}
+    # An upload's path may be gone tomorrow; where the file stays, the plan can be run again as it is.
+    path = {} if plan.data.path is None else {"path": str(plan.data.path)}
+    store.put(record, labels, title=title(plan), scalars=words | path)
+
+
+def title(plan: SweepPlan) -> str:
+    """A sweep in a few words, for instance ``digits, n = 100 · mlp``."""
+    return f"{plan.data.name}, n = {plan.data.n} · {plan.network.architecture}"
+
+
+@dataclass(frozen=True)
+class StoredSweep:
+    """A sweep of which the store knows: ``done`` of its cells are there; bytes and seconds are theirs."""
+
+    key: str
+    plan: SweepPlan
+    done: int
+    bytes: int
+    seconds: float
+    created: str
+    pinned: bool
+
+    @property
+    def total(self) -> int:
+        """All of its cells."""
+        return len(self.plan.cells)
+
+
+def stored_sweeps(store: Store) -> list[StoredSweep]:
+    """Every sweep with a record in the store, the latest first."""
+    cells = {manifest.key: manifest for manifest in store.manifests("sweep-cell")}
+    pins = store.pins()
+    found = [_stored(manifest, cells, pins) for manifest in store.manifests(PRODUCER)]
+    return sorted(found, key=lambda sweep: sweep.created, reverse=True)
+
+
+def _stored(record: Manifest, cells: Mapping[str, Manifest], pins: set[str]) -> StoredSweep:
+    there = [cells[key] for key in record.inputs if key in cells]
+    return StoredSweep(
+        record.key,
+        _plan(record),
+        len(there),
+        record.nbytes + sum(cell.nbytes for cell in there),
+        sum(cell.seconds for cell in there),
+        record.created,
+        record.key in pins,
+    )
+
+
+def _plan(record: Manifest) -> SweepPlan:
+    config = dict(record.config)
+    if "path" in record.scalars:
+        config["data"] = {**config["data"], "path": record.scalars["path"]}
+    return SweepPlan.model_validate(config)
+
+
+def open_sweep(store: Store, key: str) -> xr.Dataset:
+    """A sweep of the store as a Dataset, of as many cells as are there; nothing is computed, no data file read.
+
+    Args:
+        store: where it is kept.
+        key: the key of its record; :func:`stored_sweeps` lists them.
+
+    Raises:
+        InvalidInput: there is no such sweep, or none of its cells is there.
+    """
+    record = store.get(key)
+    if record is None or record.manifest.producer != PRODUCER:
+        raise InvalidInput(f"The store holds no sweep {key!r}", "See `ntk-explorer store ls`.")
+    plan = _plan(record.manifest)
+    return assemble(plan, stored_cells(store, plan, record))
+
+
+def stored_cells(store: Store, plan: SweepPlan, record: Artefact) -> Iterator[CellResult]:
+    """The cells of a record that are there."""
+    examples = {
+        "label": record.dataset["label"].values,
+        "ids": record.dataset["ids"].values,
+        "class_names": json.loads(str(record.manifest.scalars["class_names"])),
+    }
+    for place, key in zip(plan.cells, record.manifest.inputs, strict=True):
+        if (cell := found_cell(store, key, place, examples)) is not None:
+            yield cell

@@ -1,0 +1,266 @@
+"""One Gram matrix as a job of many tiles, which any number of processes fill together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ntk_explorer.datasets import load
+from ntk_explorer.errors import Cancelled, InvalidInput
+from ntk_explorer.jobs import Backend, Inline, Task
+from ntk_explorer.kernels._destinations import CHUNK, KERNEL, LARGEST_CHUNK, OnDisk
+from ntk_explorer.store import Attempt, Identity, Store, fingerprint
+from ntk_explorer.sweeps.cells import examples as label_of
+from ntk_explorer.sweeps.cells import initialise, network_at
+from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
+from ntk_explorer.sweeps.progress import Clock, Progress
+from ntk_explorer.sweeps.tasks import failure, require_same
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import xarray as xr
+
+    from ntk_explorer.kernels.gram import TiledGram
+
+PRODUCER = "gram"
+REVISION = 1
+TARGET = "ntk_explorer.sweeps.matrices:tile"
+
+
+class GramPlan(BaseModel):
+    """One kernel of one network on one data set, as a checked and hashable configuration.
+
+    ``sweep`` says data, network, width, seed and dtype: a plan of one width and one initialisation.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sweep: SweepPlan
+    kernel: str = Field("pntk", description="a name of KERNELS")
+    projected: int = Field(0, ge=0, description="random directions onto which gradients are projected; 0: none")
+    cosine: bool = Field(False, description="gradients are brought to length one")
+    precision: Literal["highest", "tensorfloat32", "bfloat16"] = Field("highest", description="of matrix products")
+    # A part of the plan, since the last bits of sums depend on how they are cut.
+    tile: int = Field(512, ge=1, le=LARGEST_CHUNK, description="examples along the side of a tile")
+
+    def identity(self, examples: str) -> Identity:
+        """What the matrix is in the store."""
+        plan = self.sweep
+        config = {
+            "kernel": self.kernel,
+            "projected": self.projected,
+            "cosine": self.cosine,
+            "tile": self.tile,
+            "data": plan.data.model_dump(mode="json", exclude={"path"}),
+            "network": plan.network.model_dump(mode="json", exclude=set(DERIVED)),
+            "width": plan.widths[0],
+            "seed": plan.seed,
+        }
+        return Identity(PRODUCER, REVISION, config, fingerprint=examples, dtype=plan.dtype, precision=self.precision)
+
+    def transformed(self) -> Any:
+        """The kernel that the transforms make of the registered one; a projection is drawn from the seed."""
+        import jax  # not above: plans and results are handled without jax
+
+        from ntk_explorer.kernels.transform import cosine, projected
+
+        kernel: Any = self.kernel
+        if self.projected:
+            kernel = projected(kernel, self.projected, jax.random.fold_in(jax.random.key(self.sweep.seed), 2))
+        return cosine(kernel) if self.cosine else kernel
+
+    @property
+    def title(self) -> str:
+        """In a few words."""
+        plan = self.sweep
+        return f"{self.kernel} · {plan.data.name}, n = {plan.data.n} · {plan.network.architecture} {plan.widths[0]}"
+
+
+def compute_gram(
+    plan: GramPlan,
+    *,
+    store: Store | str | Path | None = None,
+    backend: Backend | None = None,
+    progress: Callable[[Progress], Any] | None = None,
+    cancel: Callable[[], bool] | None = None,
+) -> xr.DataArray:
+    """A Gram matrix in the store, found or computed tile by tile; it may be larger than memory.
+
+    The matrix is one Zarr array that all workers fill with whole chunks. Tiles that an interrupted run left are not
+    computed again, whichever machine it ran on.
+
+    Args:
+        plan: what to compute.
+        store: where it is kept; an address, or None for the user's own.
+        backend: what computes the tiles, from :func:`ntk_explorer.jobs.backend`; None for this process.
+        progress: called with a :class:`Progress` before the first and after every tile.
+        cancel: asked from time to time whether to stop.
+
+    Returns:
+        DataArray with dims (x1, x2), or (x1, x2, c, d), as :func:`ntk_explorer.kernels.gram.gram` gives it, read from
+        the store where it is used.
+
+    Raises:
+        Cancelled: ``cancel`` returned true; finished tiles are in the store.
+        TooLarge: a tile does not fit in memory.
+        InvalidInput: what :func:`ntk_explorer.kernels.gram.gram` refuses.
+        NTKExplorerError: some tiles could not be computed; the others are in the store.
+    """
+    store, backend = store if isinstance(store, Store) else Store(store), backend or Inline()
+    examples = fingerprint(load(plan.sweep.data).x)
+    key = plan.identity(examples).key
+    if (found := store.open(key)) is None:
+        matrix = _prepared(plan.model_dump_json(), examples, store.address)
+        seconds = _fill(matrix, backend, progress or (lambda _: None), cancel or (lambda: False))
+        matrix.attempt.seal(title=plan.title, seconds=seconds)
+        found = store.open(key)
+    if found is None:
+        raise InvalidInput("The matrix was computed, but the store does not hold it whole", "Run it again.")
+    return found.dataset[KERNEL]
+
+
+def _fill(matrix: _Matrix, backend: Backend, report: Callable[[Progress], Any], cancel: Callable[[], bool]) -> float:
+    """Have every missing tile computed; the seconds that they took."""
+    tasks, clock, kind = matrix.tasks(), Clock(backend.workers), ("tile", matrix.work.size)
+    total = len(matrix.work.tiled.grid(matrix.work.size))
+    step, spent, failed = total - len(tasks), 0.0, []
+    report(Progress(step, total, 0.0, None))
+    with closing(backend.run(tasks)) as outcomes:  # pyright: ignore[reportArgumentType]
+        for outcome in outcomes:
+            if outcome is not None and outcome.error is not None:
+                failed.append(outcome)
+            elif outcome is not None:
+                step, spent = step + 1, spent + outcome.seconds
+                clock.record(kind, outcome.seconds)
+                report(Progress(step, total, clock.elapsed, clock.left([kind] * (total - step))))
+            if step < total and cancel():
+                raise Cancelled(f"Stopped after {step} of {total} tiles", "Run it again to go on from there.")
+    if failed:
+        raise failure(failed, len(tasks), "tiles")
+    return spent
+
+
+def tile(plan_json: str, examples: str, store: str, row: int, column: int) -> dict:
+    """Compute the tile that begins at (row, column), and its mirror image, unless the array has them.
+
+    Args:
+        plan_json: the :class:`GramPlan`.
+        examples: fingerprint of the examples that are meant.
+        store: address of the store.
+        row: its first example of the rows.
+        column: its first example of the columns.
+
+    Returns:
+        ``found``: whether it was there.
+    """
+    matrix = _prepared(plan_json, examples, store)
+    place = next((p for p in matrix.missing() if (p[0].start, p[1].start) == (row, column)), None)
+    if place is None:
+        return {"found": True}
+    with matrix.settings():
+        matrix.work.put(matrix.array, matrix.compute(*place))
+    return {"found": False}
+
+
+@dataclass(frozen=True)
+class _Matrix:
+    """A matrix under way: its tiles, and the array that they are written to."""
+
+    plan: GramPlan
+    examples: str
+    work: TiledGram
+    attempt: Attempt
+    array: OnDisk
+    present: _Present
+    compute: Callable[[slice, slice], Any]
+
+    def settings(self):
+        """Double precision where the plan asks for it."""
+        import jax  # not above: plans and results are handled without jax
+
+        return jax.enable_x64(self.plan.sweep.dtype == "float64")
+
+    def missing(self) -> list[tuple[slice, slice]]:
+        """Rows and columns of the tiles that are not there."""
+        self.present.look()
+        return self.work.missing(self.array, self.work.size)
+
+    def tasks(self) -> list[Task]:
+        """The tasks that compute them, panel by panel."""
+        common = {
+            "plan_json": self.plan.model_dump_json(),
+            "examples": self.examples,
+            "store": self.attempt.store.address,
+        }
+        return [
+            Task(
+                f"{self.attempt.identity.key}.{rows.start}.{columns.start}",
+                TARGET,
+                common | {"row": rows.start, "column": columns.start},
+                f"tile ({rows.start}, {columns.start}) of {self.plan.title}",
+            )
+            for rows, columns in self.missing()
+        ]
+
+
+class _Present:
+    """The chunks that there were when it was last looked."""
+
+    def __init__(self, attempt: Attempt):
+        self._attempt = attempt
+        self.look()
+
+    def look(self) -> None:
+        self._names = self._attempt.keys()
+
+    def __call__(self, name: str) -> bool:
+        return name in self._names
+
+
+# The tiles of a matrix come one after the other: network and data are had once, and the rows read last are held.
+@lru_cache(maxsize=1)
+def _prepared(plan_json: str, examples: str, store: str) -> _Matrix:
+    import jax  # not above: plans and results are handled without jax
+
+    from ntk_explorer.kernels.gram import tiled_gram
+
+    plan = GramPlan.model_validate_json(plan_json)
+    sweep, data = plan.sweep, load(plan.sweep.data)
+    require_same(data, examples)
+    attempt = Store(store).shared(plan.identity(examples))
+    with jax.enable_x64(sweep.dtype == "float64"):
+        network = network_at(sweep, data, sweep.widths[0])
+        work = tiled_gram(
+            plan.transformed(),
+            network,
+            initialise(sweep, network, 0),
+            jax.numpy.asarray(data.x, sweep.dtype),
+            labels=label_of(data)["label"],
+            precision=plan.precision,
+            bounds={"batch_size": min(plan.tile, len(data.x)), "in_memory": False},
+        )
+        present = _Present(attempt)
+        return _Matrix(plan, examples, work, attempt, _array(attempt, work, present), present, work.computer())
+
+
+def _array(attempt: Attempt, work: TiledGram, present: _Present) -> OnDisk:
+    """The artefact's arrays, made by whoever comes first."""
+    work.require_tiles()
+    labelled, side = work.labelled, work.size
+    attempt.group({"coordinates": " ".join(labelled.coords)})
+    for name, (dim, values) in labelled.coords.items():
+        attempt.create(name, values.shape, values.dtype, (dim,))[...] = values
+    chunks = [
+        side if dim in ("x1", "x2") else length for dim, length in zip(labelled.dims, labelled.shape, strict=True)
+    ]
+    attributes = work.attrs | {CHUNK: side}
+    array = attempt.create(
+        KERNEL, labelled.shape, labelled.dtype, labelled.dims, chunks=tuple(chunks), attributes=attributes
+    )
+    return OnDisk(array, labelled.lead, present)
