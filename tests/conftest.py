@@ -34,6 +34,7 @@ def _store_of_the_session(tmp_path_factory):
     """Nothing that tests compute reaches the store of the person who runs them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NTK_EXPLORER_STORE", str(tmp_path_factory.mktemp("store")))
+        patch.setenv("NTK_EXPLORER_INDEX", str(tmp_path_factory.mktemp("index")))
         yield
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from ntk_explorer.store.attempt import Attempt
+    from ntk_explorer.store.collect import Collected, Report, Usage
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,13 @@ class Store:
         """Whether there is an artefact; it is verified when it is read."""
         return self.objects.exists(manifest_name(check_key(key)))
 
+    def keys(self) -> set[str]:
+        """Keys of all artefacts, by one listing."""
+        return {_key_of(item["path"]) for item in self.objects.below("manifests")}
+
     def missing(self, keys: Iterable[str]) -> set[str]:
         """Those keys that have no artefact, by one listing."""
-        return set(keys) - {_key_of(item["path"]) for item in self.objects.below("manifests")}
+        return set(keys) - self.keys()
 
     def manifest(self, key: str) -> Manifest | None:
         """What is known of an artefact, or None; its arrays are not looked at."""
@@ -96,7 +101,7 @@ class Store:
         def read(manifest: Manifest) -> xr.Dataset:
             from ntk_explorer.store.arrays import decode
 
-            contents = self.objects.each(lambda file: self._verified(manifest, file), manifest.files)
+            contents = self.objects.each(lambda file: self.read_file(manifest, file), manifest.files)
             return decode({_below_data(f.path): content for f, content in zip(manifest.files, contents, strict=True)})
 
         return self._artefact(key, read)
@@ -238,11 +243,56 @@ class Store:
 
         self.objects.each(check, manifest.files)
 
+    def read_file(self, manifest: Manifest, file: File) -> bytes:
+        """The content of one file, compared with the manifest.
+
+        Raises:
+            Damaged: it is missing or another.
+        """
+        name = f"{manifest.folder}/{file.path}"
+        try:
+            content = self.objects.read(name)
+        except FileNotFoundError:
+            raise Damaged(f"{name} is missing") from None
+        if not file.holds(content):
+            raise Damaged(f"{name} is damaged")
+        return content
+
     def quarantine(self, manifest: Manifest) -> None:
         """Set an artefact aside for a person to look at: from now on it is absent."""
         now = self.manifest(manifest.key)
         if now and now.attempt == manifest.attempt:  # else it was evicted, or replaced by another process
             self._set_aside(manifest.key, manifest.folder)
+
+    def verify(self, *, deep: bool = False) -> Report:
+        """Check all artefacts; see :func:`ntk_explorer.store.collect.verify`."""
+        from ntk_explorer.store.collect import verify
+
+        return verify(self, deep=deep)
+
+    def collect(self, cap_bytes: int | None = None, *, keep: Iterable[str] = ()) -> Collected:
+        """Remove what nobody needs; see :func:`ntk_explorer.store.collect.collect`."""
+        from ntk_explorer.store.collect import collect
+
+        return collect(self, cap_bytes, keep=keep)
+
+    def usage(self) -> Usage:
+        """How much is stored; see :func:`ntk_explorer.store.collect.usage`."""
+        from ntk_explorer.store.collect import usage
+
+        return usage(self)
+
+    def export(self, keys: Iterable[str], path: str | Path) -> list[str]:
+        """Write artefacts to one file; see :func:`ntk_explorer.store.transfer.export`."""
+        from ntk_explorer.store.transfer import export
+
+        return export(self, keys, Path(path))
+
+    def import_(self, path: str | Path) -> list[str]:
+        """Take over the artefacts of such a file; see :func:`ntk_explorer.store.transfer.import_`."""
+        from ntk_explorer.store.transfer import import_
+
+        return import_(self, Path(path))
 
     def _artefact(self, key: str, read: Callable[[Manifest], xr.Dataset]) -> Artefact | None:
         manifest = self.manifest(key)
@@ -266,16 +316,6 @@ class Store:
         except Damaged:
             self._set_aside(key, artefact_folder(key))
             return None
-
-    def _verified(self, manifest: Manifest, file: File) -> bytes:
-        name = f"{manifest.folder}/{file.path}"
-        try:
-            content = self.objects.read(name)
-        except FileNotFoundError:
-            raise Damaged(f"{name} is missing") from None
-        if not file.holds(content):
-            raise Damaged(f"{name} is damaged")
-        return content
 
     def _ending(self, name: str, size: int) -> str:
         try:

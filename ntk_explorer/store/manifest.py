@@ -88,7 +88,7 @@ class Manifest(BaseModel):
     scalars: dict[str, Scalar] = {}
     provenance: dict[str, Any] = {}
     seconds: float = 0.0
-    created: str
+    created: datetime
 
     @property
     def identity(self) -> Identity:
@@ -171,7 +171,7 @@ def write_manifest(
         scalars=plain(scalars or {}, "scalars"),
         provenance=_here() | plain(provenance or {}, "provenance"),
         seconds=float(seconds),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).replace(microsecond=0),
     )
 
 
