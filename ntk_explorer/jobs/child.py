@@ -113,7 +113,8 @@ class Desk:
         try:
             steps = resolve(target)(**argument)
             for item in steps:
-                self.send("event", number, item)
+                if item is not None:  # None is a moment at which to ask whether to go on
+                    self.send("event", number, item)
                 self._answer_calls()
                 if number in self._cancelled:
                     steps.close()

@@ -1,4 +1,4 @@
-"""The environment variables that worker processes compute under: settings of jax, threads, and one GPU each."""
+"""What worker processes compute under: settings of jax, threads, and one GPU each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import Mapping
 
 import platformdirs
 
-POOLS_OF_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# Eigenvalues differ in their last bits with the number of threads that computed them. So a task has one,
+# wherever it runs, and more processes are the way to more cores. XLA gave the same bits with any number of threads.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def jax_defaults() -> dict[str, str]:
@@ -32,16 +34,15 @@ def child_environment(given: Mapping[str, str]) -> dict[str, str]:
 
 
 def worker_environments(n: int) -> list[dict[str, str]]:
-    """What distinguishes ``n`` workers of one machine: each has its share of the threads, and a GPU of its own.
+    """What distinguishes ``n`` workers of one machine from this process: one thread of BLAS, and a GPU of their own.
 
-    GPUs are shared out in turn where there are several; a single one, or none, is left as it is.
+    Two workers with two threads each on two cores took 2 to 40 times as long for eigenvalues as with one each.
+    XLA's threads get along: no difference was measured. GPUs are shared out in turn where there are several; a
+    single one, or none, is left as it is.
     """
-    if n == 1:
-        return [{}]
-    threads = _thread_shares(n)
-    gpus = visible_gpus()
+    gpus = visible_gpus() if n > 1 else []
     pins = [{"CUDA_VISIBLE_DEVICES": gpus[i % len(gpus)]} if len(gpus) > 1 else {} for i in range(n)]
-    return [threads | pin for pin in pins]
+    return [ONE_THREAD | pin for pin in pins]
 
 
 def visible_gpus() -> list[str]:
@@ -60,14 +61,3 @@ def visible_gpus() -> list[str]:
     except (OSError, subprocess.SubprocessError):  # a driver that does not answer: jax will say what is wrong
         return []
     return listed.split()
-
-
-def _thread_shares(n: int) -> dict[str, str]:
-    """The cores divided by ``n``, and never more than the user allows."""
-    share = max(1, (os.cpu_count() or 1) // n)
-    return {name: str(min(share, _allowed(name, share))) for name in POOLS_OF_THREADS}
-
-
-def _allowed(name: str, otherwise: int) -> int:
-    text = os.environ.get(name, "")
-    return int(text) if text.isdecimal() and int(text) else otherwise

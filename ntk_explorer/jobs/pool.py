@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import queue
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 from ntk_explorer.errors import Cancelled, InvalidInput, NTKExplorerError
 from ntk_explorer.jobs.environment import worker_environments
-from ntk_explorer.jobs.tasks import Outcome, Task, distinct, outcome
+from ntk_explorer.jobs.tasks import Outcome, Outcomes, Task, distinct, outcome
 from ntk_explorer.jobs.worker import CRASH_REMEDY, Job, WarmWorker
 
 TRIES = 4  # deaths of a worker after which its task is given up
@@ -22,6 +22,8 @@ class WorkerPool:
     A task whose worker dies or freezes is given to another one; after four deaths the task is taken for their
     cause and given up. Every process ends with this one.
     """
+
+    here = True
 
     def __init__(self, n: int, *, warm_up: str | None = None, grace: float = 0.3, ttl: float = 60.0):
         """Start the processes.
@@ -47,7 +49,7 @@ class WorkerPool:
         """How many tasks run at the same time."""
         return len(self._members)
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome | None]:
+    def run(self, tasks: Sequence[Task]) -> Outcomes:
         """Yield outcomes as they come, None five times a second while none comes.
 
         Closing the iterator returns at once; what runs is ended after the grace and its process replaced.
@@ -83,7 +85,7 @@ class _Run:
         self._deaths: Counter[str] = Counter()
         self._failed_starts = 0
 
-    def outcomes(self) -> Iterator[Outcome | None]:
+    def outcomes(self) -> Outcomes:
         try:
             while self._waiting or self._running:
                 self._fill()

@@ -6,7 +6,7 @@ import importlib
 import logging
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -47,6 +47,9 @@ class Outcome:
     error: NTKExplorerError | None = None
 
 
+Outcomes = Generator[Outcome | None, None, None]
+
+
 class Backend(Protocol):
     """Where tasks run: in this process, in others, or on a cluster."""
 
@@ -55,7 +58,12 @@ class Backend(Protocol):
         """How many tasks can run at the same time."""
         ...
 
-    def run(self, tasks: Sequence[Task]) -> Iterator[Outcome | None]:
+    @property
+    def here(self) -> bool:
+        """Whether tasks take the memory of this machine."""
+        ...
+
+    def run(self, tasks: Sequence[Task]) -> Outcomes:
         """Yield one outcome per different key, in the order in which they come, and None while none comes.
 
         A task that fails becomes an outcome with an ``error``; the others go on. Closing the iterator cancels

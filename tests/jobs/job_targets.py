@@ -3,19 +3,27 @@
 import os
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from ntk_explorer.errors import InvalidInput, UnknownName
 
 
-def count(n, pause=0.0, trace=None):
+def count(n, pause=0.0, trace=None, bulk=False):
     """n events; each run leaves a line in ``trace``."""
     if trace:
         with open(trace, "a") as file:
             file.write("run\n")
     for i in range(n):
         time.sleep(pause)
-        yield {"kind": "step", "i": i}
+        yield {"kind": "step", "i": i} | ({"cells": [bytes(1000)]} if bulk else {})
+
+
+def pauses(n):
+    """A step among moments at which nothing has happened."""
+    for i in range(n):
+        time.sleep(0.01)
+        yield {"kind": "step", "i": i} if i == 1 else None
 
 
 def stubborn(seconds, begun):
@@ -99,8 +107,52 @@ def die_at_first(marker):
     return "second time"
 
 
-def always_die():
+def always_die(record):
+    with open(record, "a") as file:
+        file.write("x")
     os.kill(os.getpid(), 9)
+
+
+def mark(folder):
+    Path(folder, str(time.monotonic_ns())).touch()
+
+
+def whereabouts(pause):
+    time.sleep(pause)
+    return os.getpid()
+
+
+def stay(folder, seconds=600):
+    """Says that it has begun, and does not end."""
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(seconds)
+
+
+def local():
+    return lambda: None
+
+
+def interrupted():
+    raise KeyboardInterrupt
+
+
+def hold_the_interpreter(seconds):
+    """Computes without letting any other thread of the process run."""
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+    sys.setswitchinterval(switch)
+
+
+def coordinate(folder):
+    """A job that has its own pool at work."""
+    from ntk_explorer.jobs import Task, WorkerPool
+
+    tasks = [Task(str(i), "job_targets:stay", {"folder": folder}) for i in range(2)]
+    with WorkerPool(2) as pool, closing(pool.run(tasks)) as outcomes:
+        yield from outcomes
 
 
 def freeze_at_first(marker):
@@ -109,3 +161,13 @@ def freeze_at_first(marker):
         Path(marker).write_text(str(os.getpid()))
         os.kill(os.getpid(), 19)
     return "second time"
+
+
+def eigenvalues(n):
+    """Of a matrix large enough for BLAS to use its threads, as the bytes that jax gives."""
+    import jax
+    import numpy as np
+
+    with jax.enable_x64(True):
+        a = np.random.default_rng(0).normal(size=(n, n))
+        return np.asarray(jax.numpy.linalg.eigvalsh(a @ a.T)).tobytes()

@@ -347,3 +347,63 @@ def test_what_the_user_has_set_is_kept(monkeypatch):
     monkeypatch.setenv("JAX_ENABLE_X64", "0")
     with WarmWorker(trusted=("job_targets:",)) as worker:
         assert worker.call(HERE + "whoami", {}).result(20)["x64"] == "0"
+
+
+def test_given_variables_win_over_those_of_the_user(monkeypatch):
+    monkeypatch.setenv("JAX_ENABLE_X64", "0")
+    with WarmWorker(trusted=("job_targets:",), environment={"JAX_ENABLE_X64": "1"}) as worker:
+        assert worker.call(HERE + "whoami", {}).result(20)["x64"] == "1"
+
+
+def test_everybody_can_see_what_runs_and_what_waits(shared):
+    assert shared.jobs() == []
+    listeners = [Listener() for _ in range(3)]
+    jobs = [
+        shared.submit(HERE + "count", {"n": 1000, "pause": 0.02, "bulk": True}, "first", listeners[0], label="One"),
+        shared.submit(HERE + "count", {"n": 1000, "pause": 0.02, "bulk": True}, "first", listeners[1]),
+        shared.submit(HERE + "count", {"n": 1}, "second", listeners[2]),
+    ]
+    while listeners[1].until("step")["i"] < 2:
+        pass
+    running, waiting = shared.jobs()
+    assert (running.key, running.label, running.position, running.subscribers) == ("first", "One", 0, 2)
+    assert running.seconds > 0.04
+    assert running.last["kind"] == "step"
+    assert set(running.last) == {"kind", "i"}
+    assert (waiting.label, waiting.position, waiting.seconds, waiting.last) == ("second", 1, 0.0, {"kind": "queued"})
+    for job in jobs:
+        job.cancel()
+    wait_for(lambda: not shared.jobs())
+
+
+def test_moments_without_an_event_are_moments_to_stop(shared):
+    _, listener = submit(shared, "pauses", n=2)
+    assert listener.over() == {"kind": "done"}
+    assert listener.steps == [1]
+    job, listener = submit(shared, "pauses", n=10_000)
+    listener.until("step")
+    pid = shared.hello["pid"]
+    job.cancel()
+    assert shared.call(HERE + "whoami", {}).result(20)["pid"] == pid
+
+
+def test_a_frozen_process_counts_as_crashed_and_is_replaced(caplog):
+    with WarmWorker(trusted=("job_targets:",), warm_up=HERE + "ready", ttl=1.5) as worker:
+        pid = worker.call(HERE + "whoami", {}).result(20)["pid"]
+        _, running = submit(worker, "count", key="r", n=1000, pause=0.05)
+        running.until("step")
+        os.kill(pid, signal.SIGSTOP)
+        failure = running.over()
+        assert failure["kind"] == "failed"
+        assert failure["crashed"]
+        assert failure["ready"]
+        assert "silent" in caplog.text
+        assert worker.call(HERE + "whoami", {}).result(20)["pid"] != pid
+    assert not psutil.pid_exists(pid)
+
+
+def test_a_waiting_process_is_not_taken_for_frozen():
+    with WarmWorker(trusted=("job_targets:",), warm_up=HERE + "ready", ttl=0.4) as worker:
+        pid = worker.call(HERE + "whoami", {}).result(20)["pid"]
+        time.sleep(1.5)
+        assert worker.call(HERE + "whoami", {}).result(20)["pid"] == pid
