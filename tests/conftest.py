@@ -22,6 +22,8 @@ from browsers import ARGUMENTS, MISSING, find_chromium, required
 # In this process only: the programs that tests start meet the settings that a user meets.
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# Most of the time here goes into compiling what runs once. Programs that tests start compile as a user's do.
+jax.config.update("jax_disable_most_optimizations", True)
 
 # `make test` must give the same answer twice; HYPOTHESIS_PROFILE=search looks for new counterexamples.
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True, max_examples=25)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from ntk_explorer.cli import _engine
 from ntk_explorer.cli._options import given, network_options
+from ntk_explorer.errors import InvalidInput
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from ntk_explorer.jobs import Backend
+    from ntk_explorer.sweeps.matrices import GramPlan
     from ntk_explorer.sweeps.plan import SweepPlan
 
-CLEAR_LINE = "\r\x1b[K"
 INTERRUPTED = 130  # what shells report for a program ended by Ctrl-C
 
 
@@ -44,8 +45,16 @@ def kernel(
     cosine: Annotated[bool, typer.Option("--cosine", help="Bring gradients to length one.")] = False,
     centred: Annotated[bool, typer.Option("--centred", help="Subtract the columns' mean gradient.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the matrix: .zarr (tile by tile), .nc or .npz.")] = None,
+    store: _engine.StoreOption = None,
+    workers: _engine.WorkersOption = 0,
+    scheduler: _engine.SchedulerOption = None,
+    allow_plain_tcp: _engine.PlainOption = False,
+    yes: _engine.YesOption = False,
 ) -> None:
-    """Compute a kernel matrix and write it, after saying what that takes."""
+    """Compute a kernel matrix and write it, after saying what that takes.
+
+    With --store, --workers or --scheduler its tiles are tasks, and the matrix is kept in the store and found again.
+    """
     from ntk_explorer.amounts import read_bytes
     from ntk_explorer.architectures import configure
     from ntk_explorer.cli._matrices import check_matrix
@@ -64,6 +73,15 @@ def kernel(
         seed=seed,
         dtype=dtype,
     )
+    if store is not None or workers or scheduler is not None:
+        no_place = given(n2=n2 or None, by=by, centred=centred or None, memory=memory, batch_size=batch_size)
+        _check_kept(no_place, out)
+        from ntk_explorer.sweeps.matrices import GramPlan
+
+        gram_plan = GramPlan(sweep=plan, kernel=kernel, projected=projected, cosine=cosine, precision=precision)
+        with _engine.opened(workers, scheduler, allow_plain_tcp=allow_plain_tcp) as backend:
+            _compute_kept(gram_plan, store, backend, out, sure=yes)
+        return
     bounds = given(memory=None if memory is None else read_bytes(memory), batch_size=batch_size)
     _compute(plan, kernel, Transforms(projected, cosine, centred), n, Options(bounds, precision, by, out))
 
@@ -135,20 +153,60 @@ def _compute(plan: SweepPlan, kernel: str, transforms: Transforms, n: int, optio
         typer.echo(f"{seconds:.1f} s" + (f", written to {options.out}" if options.out is not None else ""))
 
 
+def _check_kept(no_place: dict, out: Path | None) -> None:
+    """Refuse options that a matrix of the store does not have."""
+    from ntk_explorer.cli._matrices import ZARR
+
+    if no_place:
+        option = next(iter(no_place)).replace("_", "-")
+        raise InvalidInput(
+            f"--{option} is not for matrices of the store", "Leave it out, or --store, --workers and --scheduler."
+        )
+    if out is not None and out.suffix == ZARR:
+        raise InvalidInput(
+            "The store keeps the matrix in Zarr format as it is", "Leave --out out, or name an .nc or .npz."
+        )
+
+
+def _compute_kept(plan: GramPlan, store: str | None, backend: Backend, out: Path | None, *, sure: bool) -> None:
+    from ntk_explorer.cli._matrices import summary, write_matrix
+    from ntk_explorer.store import Store
+    from ntk_explorer.sweeps.matrices import compute_gram, estimate_gram
+
+    kept, begun = Store(store), time.perf_counter()
+    cost = estimate_gram(plan, store=kept, workers=backend.workers)
+    typer.echo(f"{plan.title}: {cost.text()}", err=True)
+    _engine.confirm(cost.seconds, sure=sure)
+    matrix = compute_gram(plan, store=kept, backend=backend, progress=True)
+    if out is not None:
+        write_matrix(matrix, out)
+    typer.echo("\n".join(summary(matrix, of_itself=True, precision=plan.precision)))
+    seconds = time.perf_counter() - begun
+    typer.echo(f"{seconds:.1f} s" + (f", written to {out}" if out is not None else "") + f", kept in {kept.address}")
+
+
 def _gram(problem: Problem, options: Options, batch_size: int) -> xr.DataArray:
+    from ntk_explorer.jobs.interrupts import interruptible
+    from ntk_explorer.jobs.progress import bar
     from ntk_explorer.kernels.gram import gram
 
+    begun = time.perf_counter()
+
+    def left(share: float) -> float | None:
+        return (time.perf_counter() - begun) * (1 - share) / share if share else None
+
     try:
-        return gram(
-            *problem[:5],
-            labels=problem.labels,
-            labels2=problem.labels2,
-            precision=options.precision,
-            by=options.by,
-            path=options.streamed,
-            progress=_counter(time.perf_counter()) if sys.stderr.isatty() else None,
-            **(options.bounds | {"batch_size": batch_size}),
-        )
+        with interruptible(), bar("per cent") as draw:
+            return gram(
+                *problem[:5],
+                labels=problem.labels,
+                labels2=problem.labels2,
+                precision=options.precision,
+                by=options.by,
+                path=options.streamed,
+                progress=lambda share: draw(round(100 * share), 100, left(share)),
+                **(options.bounds | {"batch_size": batch_size}),
+            )
     except KeyboardInterrupt:
         kept = f"tiles are kept in {options.out}, where the same command continues" if options.streamed else "no file"
         typer.echo(f"\nStopped; {kept}.", err=True)
@@ -186,17 +244,3 @@ def _announce(problem: Problem, options: Options, dtype: str) -> int:
         err=True,
     )
     return batch_size
-
-
-def _counter(begun: float) -> Callable[[float], None]:
-    """Shows the share that is done and the time that is left, on one line."""
-    from ntk_explorer.sweeps.estimate import human_seconds
-
-    def count(share: float) -> None:
-        if share >= 1:
-            typer.echo(CLEAR_LINE, err=True, nl=False)
-            return
-        left = f", {human_seconds((time.perf_counter() - begun) * (1 - share) / share)} left" if share > 0 else ""
-        typer.echo(f"{CLEAR_LINE}{share:.0%}{left}", err=True, nl=False)
-
-    return count

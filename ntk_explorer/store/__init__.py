@@ -3,14 +3,12 @@
 from ntk_explorer.store.addresses import store_address
 from ntk_explorer.store.artefacts import Artefact, Store
 from ntk_explorer.store.attempt import Attempt, Incomplete
-from ntk_explorer.store.cells import CellStore, store_directory
 from ntk_explorer.store.keys import Identity, fingerprint
 from ntk_explorer.store.manifest import Damaged, Manifest
 
 __all__ = [
     "Artefact",
     "Attempt",
-    "CellStore",
     "Damaged",
     "Identity",
     "Incomplete",
@@ -18,5 +16,4 @@ __all__ = [
     "Store",
     "fingerprint",
     "store_address",
-    "store_directory",
 ]

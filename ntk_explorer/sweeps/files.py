@@ -115,29 +115,30 @@ def to_netcdf(results: xr.Dataset) -> bytes:
 
 def to_csv(results: xr.Dataset) -> bytes:
     """One row per kernel, width and seed, one column per number; the eNTK has no error against itself."""
-    return _csv(_curves(results))
+    return _csv(_curves(results).reset_index())
 
 
 def write_table(plans: Sequence[SweepPlan], results: Sequence[xr.Dataset], path: str | Path) -> None:
     """Write the curves of several sweeps as one table; what differs between their plans stands in the first columns."""
     import pandas as pd  # not above: it is slow to import
 
-    fields = [_flat(plan) for plan in plans]
-    varied = [
-        name for name in dict.fromkeys(n for f in fields for n in f) if len({str(f.get(name)) for f in fields}) > 1
-    ]
-    tables = [
-        pd.concat({tuple(str(field.get(name, "")) for name in varied): _curves(result)}, names=varied)
-        for field, result in zip(fields, results, strict=True)
-    ]
+    fields = [_fields(plan) for plan in plans]
+    names = dict.fromkeys(name for each in fields for name in each)
+    varied = [name for name in names if len({str(each.get(name)) for each in fields}) > 1]
+    tables = []
+    for each, result in zip(fields, results, strict=True):
+        table = _curves(result).reset_index()
+        for position, name in enumerate(varied):
+            table.insert(position, name, str(each.get(name, "")))
+        tables.append(table)
     Path(path).write_bytes(_csv(pd.concat(tables)))
 
 
-def _flat(plan: SweepPlan) -> dict[str, object]:
-    """The fields of a plan by the names that options have."""
+def _fields(plan: SweepPlan) -> dict[str, object]:
+    """What may differ between the sweeps of a grid, by name; widths, seeds and kernels are columns as it is."""
     fields = plan.model_dump(mode="json", exclude={"network": set(DERIVED)})
-    data, network = fields.pop("data"), fields.pop("network")
-    return {f"data.{name}": value for name, value in data.items()} | network | fields
+    data = {f"data.{name}": value for name, value in fields["data"].items()}
+    return data | fields["network"] | {"dtype": fields["dtype"], "sweep.seed": fields["seed"]}
 
 
 def _curves(results: xr.Dataset) -> pd.DataFrame:
@@ -150,7 +151,7 @@ def _curves(results: xr.Dataset) -> pd.DataFrame:
 
 
 def _csv(frame: pd.DataFrame) -> bytes:
-    return frame.to_csv(float_format="%.17g").encode()
+    return frame.to_csv(float_format="%.17g", index=False).encode()
 
 
 WRITERS = {".nc": to_netcdf, ".csv": to_csv}

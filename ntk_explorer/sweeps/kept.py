@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 import xarray as xr
@@ -114,7 +115,7 @@ class StoredSweep:
     done: int
     bytes: int
     seconds: float
-    created: str
+    created: datetime
     pinned: bool
 
     @property

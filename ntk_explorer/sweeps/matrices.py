@@ -14,11 +14,12 @@ from ntk_explorer.datasets import load
 from ntk_explorer.errors import Cancelled, InvalidInput
 from ntk_explorer.jobs import Backend, Inline, Task
 from ntk_explorer.kernels._destinations import CHUNK, KERNEL, LARGEST_CHUNK, OnDisk
-from ntk_explorer.store import Attempt, Identity, Store, fingerprint
+from ntk_explorer.store import Attempt, Identity, Incomplete, Store, fingerprint
 from ntk_explorer.sweeps.cells import examples as label_of
 from ntk_explorer.sweeps.cells import initialise, network_at
+from ntk_explorer.sweeps.estimate import SweepEstimate
 from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
-from ntk_explorer.sweeps.progress import Clock, Progress
+from ntk_explorer.sweeps.progress import Clock, Progress, shown
 from ntk_explorer.sweeps.tasks import failure, require_same
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class GramPlan(BaseModel):
     cosine: bool = Field(False, description="gradients are brought to length one")
     precision: Literal["highest", "tensorfloat32", "bfloat16"] = Field("highest", description="of matrix products")
     # A part of the plan, since the last bits of sums depend on how they are cut.
-    tile: int = Field(512, ge=1, le=LARGEST_CHUNK, description="examples along the side of a tile")
+    tile: int = Field(default=512, ge=1, le=LARGEST_CHUNK, description="examples along the side of a tile")
 
     def identity(self, examples: str) -> Identity:
         """What the matrix is in the store."""
@@ -87,7 +88,7 @@ def compute_gram(
     *,
     store: Store | str | Path | None = None,
     backend: Backend | None = None,
-    progress: Callable[[Progress], Any] | None = None,
+    progress: Callable[[Progress], Any] | bool = False,
     cancel: Callable[[], bool] | None = None,
 ) -> xr.DataArray:
     """A Gram matrix in the store, found or computed tile by tile; it may be larger than memory.
@@ -99,7 +100,8 @@ def compute_gram(
         plan: what to compute.
         store: where it is kept; an address, or None for the user's own.
         backend: what computes the tiles, from :func:`ntk_explorer.jobs.backend`; None for this process.
-        progress: called with a :class:`Progress` before the first and after every tile.
+        progress: called with a :class:`Progress` before the first and after every tile; True for a bar in the terminal
+            or notebook.
         cancel: asked from time to time whether to stop.
 
     Returns:
@@ -117,12 +119,48 @@ def compute_gram(
     key = plan.identity(examples).key
     if (found := store.open(key)) is None:
         matrix = _prepared(plan.model_dump_json(), examples, store.address)
-        seconds = _fill(matrix, backend, progress or (lambda _: None), cancel or (lambda: False))
-        matrix.attempt.seal(title=plan.title, seconds=seconds)
+        with shown(progress, "tiles") as report:
+            _finish(matrix, backend, report, cancel or (lambda: False))
         found = store.open(key)
     if found is None:
         raise InvalidInput("The matrix was computed, but the store does not hold it whole", "Run it again.")
     return found.dataset[KERNEL]
+
+
+def estimate_gram(plan: GramPlan, *, store: Store | None = None, workers: int = 1) -> SweepEstimate:
+    """Memory and time of the tiles that the store does not have, at this machine's own rate of matrix products.
+
+    Raises:
+        TooLarge: one tile per worker does not fit in memory.
+    """
+    import jax  # not above: plans and results are handled without jax
+
+    from ntk_explorer.kernels.gram import plan_tiles
+    from ntk_explorer.reading.machine import matmul_rate
+
+    store, data = store or Store(), load(plan.sweep.data)
+    identity, sweep, side = plan.identity(fingerprint(data.x)), plan.sweep, min(plan.tile, len(data.x))
+    chunks = (-(-len(data.x) // side)) ** 2
+    if identity.key in store:
+        return SweepEstimate(0, 0.0, 0, chunks)
+    found = sum(name.startswith(f"{KERNEL}/c/") for name in store.shared(identity).keys())  # noqa: SIM118, not a dict
+    with jax.enable_x64(sweep.dtype == "float64"):
+        network = network_at(sweep, data, sweep.widths[0])
+        params = jax.eval_shape(network.init, jax.random.key(0))
+        x = jax.ShapeDtypeStruct(data.x.shape, sweep.dtype)
+        cost = plan_tiles(plan.transformed(), network.apply, params, x, batch_size=side, in_memory=False).cost
+    seconds = cost.seconds(matmul_rate(sweep.dtype)) * (chunks - found) / chunks
+    return SweepEstimate(cost.bytes * workers, seconds / workers, chunks - found, found)
+
+
+def _finish(matrix: _Matrix, *running: Any) -> None:
+    """Fill and seal; chunks that turn out to be damaged have been removed by then, and are computed once more."""
+    seconds = _fill(matrix, *running)
+    try:
+        matrix.attempt.seal(title=matrix.plan.title, seconds=seconds)
+    except Incomplete:
+        seconds += _fill(matrix, *running)
+        matrix.attempt.seal(title=matrix.plan.title, seconds=seconds)
 
 
 def _fill(matrix: _Matrix, backend: Backend, report: Callable[[Progress], Any], cancel: Callable[[], bool]) -> float:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
+
+from ntk_explorer.jobs.progress import bar
 
 # A network in words, and its width: cells of one kind take about as long as one another.
 Kind = tuple[str, int]
@@ -19,6 +23,18 @@ class Progress:
     total: int
     seconds: float
     seconds_left: float | None
+
+
+@contextmanager
+def shown(progress: Callable[[Any], Any] | bool, what: str) -> Iterator[Callable[[Any], Any]]:
+    """What to call with every :class:`Progress`: the caller's function, a bar that counts ``what``, or nothing."""
+    if callable(progress):
+        yield progress
+    elif progress:
+        with bar(what) as draw:
+            yield lambda now: draw(now.step, now.total, now.seconds_left)
+    else:
+        yield lambda _: None
 
 
 class Clock:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -19,7 +19,7 @@ from ntk_explorer.sweeps.cells import all_kernels, cell_identities, examples, in
 from ntk_explorer.sweeps.estimate import require_memory
 from ntk_explorer.sweeps.kept import found_cell, keep_record, record_of
 from ntk_explorer.sweeps.plan import SweepPlan
-from ntk_explorer.sweeps.progress import Clock, Progress
+from ntk_explorer.sweeps.progress import Clock, Progress, shown
 from ntk_explorer.sweeps.tasks import cell_task, failure
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def iterate_steps(
     *,
     store: Store | str | Path | None = None,
     backend: Backend | None = None,
-) -> Iterator[Step | None]:
+) -> Generator[Step | None, None, None]:
     """Yield all cells of one sweep or several: those in the store first, then the others as they are computed.
 
     Every computed cell is in the store before it is yielded, so that an interrupted run loses the running cells at
@@ -191,8 +191,7 @@ def run_sweeps(
     """
     cells: dict[SweepPlan, list[CellResult]] = {plan: [] for plan in plans}
     last = None
-    report = progress if callable(progress) else (lambda _: None)
-    with closing(iterate_steps(plans, store=store, backend=backend)) as steps:
+    with shown(progress, "cells") as report, closing(iterate_steps(plans, store=store, backend=backend)) as steps:
         for step in steps:
             if step is not None:
                 last = step
