@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from ntk_explorer.jobs import Backend
+    from ntk_explorer.store import Store
 
 # Work that takes longer is started after a question, where there is somebody to ask.
 LARGE = 600  # seconds
@@ -33,12 +34,13 @@ YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Start large work w
 
 
 @contextmanager
-def opened(workers: int, scheduler: str | None, *, allow_plain_tcp: bool = False) -> Iterator[Backend]:
+def opened(store: Store, workers: int, scheduler: str | None, *, allow_plain_tcp: bool = False) -> Iterator[Backend]:
     """What computes the tasks, closed at the end; Ctrl-C reaches us wherever it falls."""
-    from ntk_explorer.jobs import backend
     from ntk_explorer.jobs.interrupts import interruptible
+    from ntk_explorer.sweeps.engines import open_engine
 
-    with interruptible(), backend(workers, scheduler, allow_plain=allow_plain_tcp) as engine:
+    options = {"workers": workers, "scheduler": scheduler, "allow_plain": allow_plain_tcp}
+    with interruptible(), closing(open_engine(store, **options)) as engine:
         yield engine
 
 

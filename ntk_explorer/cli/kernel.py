@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from ntk_explorer.jobs import Backend
+    from ntk_explorer.store import Store
     from ntk_explorer.sweeps.matrices import GramPlan
     from ntk_explorer.sweeps.plan import SweepPlan
 
@@ -76,11 +77,13 @@ def kernel(
     if store is not None or workers or scheduler is not None:
         no_place = given(n2=n2 or None, by=by, centred=centred or None, memory=memory, batch_size=batch_size)
         _check_kept(no_place, out)
-        from ntk_explorer.sweeps.matrices import GramPlan
+        from ntk_explorer.store import Store
+        from ntk_explorer.sweeps.matrices import plan_gram
 
-        gram_plan = GramPlan(sweep=plan, kernel=kernel, projected=projected, cosine=cosine, precision=precision)
-        with _engine.opened(workers, scheduler, allow_plain_tcp=allow_plain_tcp) as backend:
-            _compute_kept(gram_plan, store, backend, out, sure=yes)
+        gram_plan = plan_gram(plan, kernel=kernel, projected=projected, cosine=cosine, precision=precision)
+        kept = Store(store)
+        with _engine.opened(kept, workers, scheduler, allow_plain_tcp=allow_plain_tcp) as backend:
+            _compute_kept(gram_plan, kept, backend, out, sure=yes)
         return
     bounds = given(memory=None if memory is None else read_bytes(memory), batch_size=batch_size)
     _compute(plan, kernel, Transforms(projected, cosine, centred), n, Options(bounds, precision, by, out))
@@ -168,21 +171,20 @@ def _check_kept(no_place: dict, out: Path | None) -> None:
         )
 
 
-def _compute_kept(plan: GramPlan, store: str | None, backend: Backend, out: Path | None, *, sure: bool) -> None:
+def _compute_kept(plan: GramPlan, store: Store, backend: Backend, out: Path | None, *, sure: bool) -> None:
     from ntk_explorer.cli._matrices import summary, write_matrix
-    from ntk_explorer.store import Store
     from ntk_explorer.sweeps.matrices import compute_gram, estimate_gram
 
-    kept, begun = Store(store), time.perf_counter()
-    cost = estimate_gram(plan, store=kept, workers=backend.workers)
+    begun = time.perf_counter()
+    cost = estimate_gram(plan, store=store, workers=backend.workers)
     typer.echo(f"{plan.title}: {cost.text()}", err=True)
     _engine.confirm(cost.seconds, sure=sure)
-    matrix = compute_gram(plan, store=kept, backend=backend, progress=True)
+    matrix = compute_gram(plan, store=store, backend=backend, progress=True)
     if out is not None:
         write_matrix(matrix, out)
     typer.echo("\n".join(summary(matrix, of_itself=True, precision=plan.precision)))
     seconds = time.perf_counter() - begun
-    typer.echo(f"{seconds:.1f} s" + (f", written to {out}" if out is not None else "") + f", kept in {kept.address}")
+    typer.echo(f"{seconds:.1f} s" + (f", written to {out}" if out is not None else "") + f", kept in {store.address}")
 
 
 def _gram(problem: Problem, options: Options, batch_size: int) -> xr.DataArray:

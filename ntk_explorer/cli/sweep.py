@@ -75,7 +75,7 @@ def sweep(
     )
     _check_grid(plans, out)
     kept = Store(store)
-    with _engine.opened(workers, scheduler, allow_plain_tcp=allow_plain_tcp) as backend:
+    with _engine.opened(kept, workers, scheduler, allow_plain_tcp=allow_plain_tcp) as backend:
         _announce(plans, kept, backend, sure=yes)
         _write(plans, _run(plans, kept, backend), out)
 

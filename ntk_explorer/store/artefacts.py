@@ -78,6 +78,12 @@ class Store:
         """Whether other processes cannot see it (``memory://``)."""
         return self.objects.private
 
+    @property
+    def mark(self) -> str:
+        """What tells this store from one that has the same address on another machine; made when first asked for."""
+        self.objects.create("mark", uuid.uuid4().hex.encode())
+        return self.objects.read("mark").decode()
+
     def __contains__(self, key: str) -> bool:
         """Whether there is an artefact; it is verified when it is read."""
         return self.objects.exists(manifest_name(check_key(key)))

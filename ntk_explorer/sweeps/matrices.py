@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ntk_explorer.datasets import load
-from ntk_explorer.errors import Cancelled, InvalidInput
+from ntk_explorer.errors import Cancelled, InvalidInput, explain_validation
 from ntk_explorer.jobs import Backend, Inline, Task
+from ntk_explorer.kernels import KERNELS
 from ntk_explorer.kernels._destinations import CHUNK, KERNEL, LARGEST_CHUNK, OnDisk
 from ntk_explorer.store import Attempt, Identity, Incomplete, Store, fingerprint
 from ntk_explorer.sweeps.cells import examples as label_of
@@ -81,6 +82,29 @@ class GramPlan(BaseModel):
         """In a few words."""
         plan = self.sweep
         return f"{self.kernel} · {plan.data.name}, n = {plan.data.n} · {plan.network.architecture} {plan.widths[0]}"
+
+
+def plan_gram(sweep: SweepPlan, **options: Any) -> GramPlan:
+    """Check the configuration of a Gram matrix.
+
+    Args:
+        sweep: data, network, width, seed and dtype: a plan of one width and one initialisation.
+        **options: other fields of :class:`GramPlan`.
+
+    Raises:
+        UnknownName: no such kernel.
+        InvalidInput: any other value out of bounds, or a plan of several networks.
+    """
+    if len(sweep.cells) != 1:
+        raise InvalidInput(
+            f"A matrix is of one network, and the plan has {len(sweep.cells)}", "Give one width and seed."
+        )
+    try:
+        plan = GramPlan(sweep=sweep, **options)
+    except ValidationError as error:
+        raise explain_validation(error) from None
+    _ = KERNELS[plan.kernel]
+    return plan
 
 
 def compute_gram(

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from ntk_explorer.datasets import LabelledData, load
 from ntk_explorer.errors import Cancelled, InvalidInput
 from ntk_explorer.jobs import Backend, Inline, Outcome
-from ntk_explorer.jobs import backend as make_backend
 from ntk_explorer.store import Identity, Store
 from ntk_explorer.sweeps.assembly import CellResult, assemble
 from ntk_explorer.sweeps.cells import all_kernels, cell_identities, examples, initialise, network_at
+from ntk_explorer.sweeps.engines import open_engine
 from ntk_explorer.sweeps.estimate import require_memory
 from ntk_explorer.sweeps.kept import found_cell, keep_record, record_of
 from ntk_explorer.sweeps.plan import SweepPlan
@@ -214,11 +214,12 @@ def sweep_events(
     Args:
         plan_json: the sweep.
         store: address of the store; None for the user's own.
-        engine: arguments of :func:`ntk_explorer.jobs.backend`; None for the worker process itself.
+        engine: arguments of :func:`ntk_explorer.sweeps.engines.open_engine`; None for the worker process itself.
     """
-    backend = _engine(**(engine or {}))
+    kept = Store(store)
+    backend = _engine(kept, **(engine or {}))
     found: list[Step] = []
-    with closing(iterate_steps(SweepPlan.model_validate_json(plan_json), store=store, backend=backend)) as steps:
+    with closing(iterate_steps(SweepPlan.model_validate_json(plan_json), store=kept, backend=backend)) as steps:
         for step in steps:
             found += [step] if step else []
             if found and not (step and step.cell.found and step.step < step.total):
@@ -230,8 +231,8 @@ def sweep_events(
 
 # Workers stay warm, and a scheduler connected, from one sweep to the next.
 @cache
-def _engine(**options) -> Backend:
-    return make_backend(**options)
+def _engine(store: Store, **options) -> Backend:
+    return open_engine(store, **options)
 
 
 def _event(steps: list[Step]) -> dict[str, Any]:
