@@ -26,6 +26,7 @@ SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 PATIENCE: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 CLIENT: Any = {"connect_timeout": timedelta(seconds=5), "timeout": timedelta(seconds=120)}
 REQUESTS = 32  # to a bucket at the same time
+NO_BUCKET = re.compile("NoSuchBucket|ContainerNotFound|bucket does not exist")
 STAGED = re.compile(r"#\d+$|\.partial$")  # files that obstore, and zarr, had not finished when their process ended
 
 Item = TypeVar("Item")
@@ -76,10 +77,10 @@ class Objects:
         """The obstore store; that of an absent folder is empty."""
         if self._root is None:
             with self.explained():
-                if self.folder and not (writing or self.folder.is_dir()):
-                    if self.folder.exists():
-                        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+                if self.folder and not writing and not self.folder.exists():
                     return _memory("absent")
+                if self.folder and self.folder.exists() and not self.folder.is_dir():
+                    raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
                 self._root = _open(self.address, self.folder)
         return self._root
 
@@ -185,10 +186,12 @@ class Objects:
         """What goes wrong within, said as one sentence with a remedy; FileNotFoundError passes."""
         try:
             yield
-        except (FileNotFoundError, NTKExplorerError):
+        except NTKExplorerError:
             raise
         except Exception as error:
-            if not (isinstance(error, OSError) or type(error).__module__.startswith("obstore")):
+            ours = isinstance(error, OSError) or type(error).__module__.startswith("obstore")
+            absent = isinstance(error, FileNotFoundError) and not NO_BUCKET.search(str(error))
+            if absent or not ours:
                 raise
             raise _sentence(error, self) from None
 
@@ -235,7 +238,7 @@ def _of_bucket(error: Exception, text: str) -> str:
     denied = type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError") or "AccessDenied" in text
     if denied:
         return "access is denied"
-    if "NoSuchBucket" in text:
+    if NO_BUCKET.search(str(error)):
         return "there is no such bucket"
     if re.search(r"error sending request|connect|dns|timed out", text, re.IGNORECASE):
         return "it cannot be reached"

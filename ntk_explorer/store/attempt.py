@@ -127,7 +127,7 @@ class Attempt:
         return self.store.publish(write_manifest(self.identity, SHARED, files, arrays, **details))
 
     def _checked(self) -> tuple[list[File], dict[str, ArrayInfo]]:
-        from ntk_explorer.store.arrays import METADATA, consolidate, describe
+        from ntk_explorer.store.arrays import METADATA, consolidated, describe
 
         group, present, files, missing = self._readable_group(), self.keys(), [], 0
         for name, array in _arrays(group):
@@ -136,10 +136,10 @@ class Attempt:
                 missing += file is None
         if missing or not files:
             raise Incomplete(missing or 1)
-        with self.store.objects.explained():
-            consolidate(group)
-        for path in (METADATA, *(f"{name}/{METADATA}" for name in group.array_keys())):
-            files.append(File.of(f"{DATA}/{path}", self._content(path)))
+        metadata = {path: self._content(path) for path in (METADATA, *(f"{n}/{METADATA}" for n in group.array_keys()))}
+        metadata[METADATA] = consolidated(metadata)
+        self.store.objects.write(f"{self.folder}/{DATA}/{METADATA}", metadata[METADATA])
+        files += [File.of(f"{DATA}/{path}", content) for path, content in metadata.items()]
         return files, describe(group)
 
     def _readable_group(self) -> zarr.Group:
