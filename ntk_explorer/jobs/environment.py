@@ -61,3 +61,11 @@ def visible_gpus() -> list[str]:
     except (OSError, subprocess.SubprocessError):  # a driver that does not answer: jax will say what is wrong
         return []
     return listed.split()
+
+
+def blas():
+    """The BLAS libraries of this process: numpy's, and scipy's, from which jax takes its LAPACK."""
+    import scipy.linalg  # noqa: F401, not above: who lists names needs no BLAS
+    import threadpoolctl
+
+    return threadpoolctl.ThreadpoolController()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ntk_explorer.jobs.environment import blas
 from ntk_explorer.jobs.tasks import Outcomes, Task, distinct, execute, outcome
 
 
@@ -15,10 +16,10 @@ class Inline:
 
     def run(self, tasks: Sequence[Task]) -> Outcomes:
         """Yield the outcome of each different task, in their order; nothing comes while one runs."""
-        blas = _blas()
+        libraries = blas()
         for task in distinct(tasks):
             # As other backends have it by their environment, for the same last bits.
-            with blas.limit(limits=1, user_api="blas"):
+            with libraries.limit(limits=1, user_api="blas"):
                 answer = execute(task.target, task.arguments)
             yield outcome(task, answer)
 
@@ -32,11 +33,3 @@ class Inline:
     def __exit__(self, *_) -> None:
         """Close it."""
         self.close()
-
-
-def _blas():
-    """The BLAS libraries of this process: numpy's, and scipy's, from which jax takes its LAPACK."""
-    import scipy.linalg  # noqa: F401, not above: who lists names needs no BLAS
-    import threadpoolctl
-
-    return threadpoolctl.ThreadpoolController()

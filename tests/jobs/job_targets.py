@@ -113,7 +113,20 @@ def always_die(record):
     os.kill(os.getpid(), 9)
 
 
-def mark(folder):
+def fail_at_first(marker):
+    if not Path(marker).exists():
+        Path(marker).touch()
+        raise InvalidInput("Not at the first time", "Try again.")
+    return "second time"
+
+
+def visible(path):
+    if not Path(path).exists():
+        raise InvalidInput(f"The store {path} is not visible", "Use a folder that all machines share.")
+
+
+def mark(folder, pause=0.0):
+    time.sleep(pause)
     Path(folder, str(time.monotonic_ns())).touch()
 
 
