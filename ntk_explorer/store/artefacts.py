@@ -189,11 +189,10 @@ class Store:
 
     def manifests(self, producer: str | None = None) -> list[Manifest]:
         """All artefacts, or those of one producer, the newest first."""
-        self._update_index()
-        found = []
+        fresh, found = self._update_index(), []
         for key, content in self.index.contents(producer):
             try:
-                found.append(Manifest.load(content, key))
+                found.append(fresh.get(key) or Manifest.load(content, key))
             except Damaged:  # the index is; the manifest itself says
                 found += filter(None, [self.manifest(key)])
         return sorted(found, key=lambda manifest: (manifest.created, manifest.key), reverse=True)
@@ -337,13 +336,15 @@ class Store:
         for item in self.objects.below(folder):
             self.objects.move(item["path"], f"{aside}/{item['path'].removeprefix(f'{folder}/')}")
 
-    def _update_index(self) -> None:
+    def _update_index(self) -> dict[str, Manifest]:
+        """Take over what is new and forget what is gone; returns the new ones."""
         stamps = {_key_of(i["path"]): f"{i['e_tag']} {i['last_modified']}" for i in self.objects.below("manifests")}
         known = self.index.stamps()
         fresh = [key for key, stamp in stamps.items() if known.get(key) != stamp]
         found = [item for item in self.objects.each(self._read, fresh) if item]
         rows = [(manifest.key, stamps[manifest.key], manifest.producer, content) for manifest, content in found]
         self.index.update(rows, known.keys() - stamps.keys())
+        return {manifest.key: manifest for manifest, _ in found}
 
 
 def _key_of(path: str) -> str:

@@ -82,6 +82,9 @@ class Attempt:
     ) -> zarr.Array:
         """An array to write whole chunks into: new, or the same that another process has made.
 
+        Shape, type and chunks have to follow from the identity: metadata that say otherwise count as damaged and
+        are written anew.
+
         Raises:
             InvalidInput: the store cannot be written to.
         """
