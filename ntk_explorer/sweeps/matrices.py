@@ -21,7 +21,7 @@ from ntk_explorer.sweeps.cells import initialise, network_at
 from ntk_explorer.sweeps.estimate import SweepEstimate
 from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
 from ntk_explorer.sweeps.progress import Clock, Progress, shown
-from ntk_explorer.sweeps.tasks import failure, require_same
+from ntk_explorer.sweeps.tasks import failure, keep_within_cap, require_same
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,6 +145,7 @@ def compute_gram(
         matrix = _prepared(plan.model_dump_json(), examples, store.address)
         with shown(progress, "tiles") as report:
             _finish(matrix, backend, report, cancel or (lambda: False))
+        keep_within_cap(store, key)
         found = store.open(key)
     if found is None:
         raise InvalidInput("The matrix was computed, but the store does not hold it whole", "Run it again.")

@@ -20,7 +20,7 @@ from ntk_explorer.sweeps.estimate import require_memory
 from ntk_explorer.sweeps.kept import found_cell, keep_record, record_of
 from ntk_explorer.sweeps.plan import SweepPlan
 from ntk_explorer.sweeps.progress import Clock, Progress, shown
-from ntk_explorer.sweeps.tasks import cell_task, failure
+from ntk_explorer.sweeps.tasks import cell_task, failure, keep_within_cap
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +43,7 @@ class _Sweep:
     plan: SweepPlan
     data: LabelledData
     identities: dict[tuple[int, int], Identity]
+    record: Identity
     store: Store
 
     @classmethod
@@ -50,8 +51,9 @@ class _Sweep:
         """The sweep with its record in the store: from now on it is known, however far it comes."""
         data = load(plan.data)
         identities = cell_identities(plan, data)
-        keep_record(store, plan, record_of(plan, data, identities.values()), examples(data))
-        return cls(plan, data, identities, store)
+        record = record_of(plan, data, identities.values())
+        keep_record(store, plan, record, examples(data))
+        return cls(plan, data, identities, record, store)
 
     def find(self, place: tuple[int, int], *, found: bool) -> CellResult | None:
         cell = found_cell(self.store, self.identities[place].key, place, examples(self.data))
@@ -95,6 +97,8 @@ def iterate_steps(
                 continue
             done += 1
             yield Step(done, total, clock.elapsed, None, sweep.plan, cell)
+    if not missing:
+        return
     _require_memory(missing, backend)
     yield None
     for item in _computed(missing, backend, clock):
@@ -104,6 +108,7 @@ def iterate_steps(
             yield Step(done, total, clock.elapsed, left, sweep.plan, cell)
         else:
             yield None
+    keep_within_cap(store, *(sweep.record.key for sweep in sweeps))
 
 
 def _require_memory(missing: list[tuple[_Sweep, tuple[int, int]]], backend: Backend) -> None:

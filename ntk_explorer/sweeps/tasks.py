@@ -82,6 +82,13 @@ def require_same(data: LabelledData, examples: str) -> None:
         )
 
 
+def keep_within_cap(store: Store, *keys: str) -> None:
+    """Make room where a run has brought the store beyond its size; what the run was about stays."""
+    used = store.usage()
+    if used.bytes > used.cap:
+        store.collect(keep=keys)
+
+
 def failure(failed: Sequence[Outcome], total: int, what: str) -> NTKExplorerError:
     """The error of a run of which some tasks failed, in the words of the first.
 

@@ -111,3 +111,11 @@ def test_what_is_no_sweep_cannot_be_opened(store):
     assert stored_sweeps(store)[0].done == 0
     with pytest.raises(InvalidInput, match="No cell"):
         open_sweep(store, sweep.key)
+
+
+def test_a_run_beyond_the_cap_makes_room_and_stays_itself(store, monkeypatch):
+    run_sweep(plan(widths=[16]), store=store)
+    monkeypatch.setenv("NTK_EXPLORER_STORE_CAP", str(store.usage().bytes))
+    run_sweep(plan(), store=store)
+    assert [(sweep.plan.widths, sweep.done) for sweep in stored_sweeps(store)][0] == ((4, 8), 4)
+    assert sum(sweep.done for sweep in stored_sweeps(store)) == 4
