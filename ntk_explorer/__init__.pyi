@@ -45,7 +45,15 @@ from .linalg.top import top_eigenvalues as top_eigenvalues
 from .spectra import SUMMARIES as SUMMARIES
 from .spectra.density import spectral_density as spectral_density
 from .spectra.summaries import spectrum as spectrum
+from .store import Store as Store
+from .sweeps.engines import open_engine as open_engine
 from .sweeps.files import load_sweep as load_sweep
+from .sweeps.grid import plan_grid as plan_grid
+from .sweeps.kept import open_sweep as open_sweep
+from .sweeps.kept import stored_sweeps as stored_sweeps
+from .sweeps.matrices import compute_gram as compute_gram
+from .sweeps.matrices import plan_gram as plan_gram
 from .sweeps.plan import SweepPlan as SweepPlan
 from .sweeps.plan import plan_sweep as plan_sweep
 from .sweeps.run import run_sweep as run_sweep
+from .sweeps.run import run_sweeps as run_sweeps

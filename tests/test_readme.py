@@ -5,8 +5,11 @@ import importlib
 import pkgutil
 import re
 import shlex
+import socket
 import subprocess
 import sys
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -51,7 +54,10 @@ def test_first_example_has_six_lines():
     assert len(_blocks("python")[0].splitlines()) == 6
 
 
-@pytest.mark.parametrize("command", [line for block in _blocks("sh") for line in block.splitlines()])
+COMMANDS = [line for block in _blocks("sh") for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if "dask" not in line and "--scheduler" not in line])
 def test_commands_are_understood(command, tmp_path):
     """Every command and option of the README exists; the sweeps run in full, on one width and seed."""
     program, *arguments = shlex.split(command, comments=True)
@@ -59,11 +65,50 @@ def test_commands_are_understood(command, tmp_path):
         assert subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True).returncode == 0
         return
     assert program == "ntk-explorer"
-    if arguments[0] in ("sweep", "serve"):
-        arguments += ["--widths", "4", "--seeds", "1"] if arguments[0] == "sweep" else ["--help"]
-    script = Path(sys.executable).with_name(program)
-    done = subprocess.run([script, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = _run(arguments, tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def _run(arguments, folder):
+    if arguments[0] in ("sweep", "serve"):
+        arguments = [*arguments, *(["--widths", "4", "--seeds", "1"] if arguments[0] == "sweep" else ["--help"])]
+    (folder / "examples").symlink_to(ROOT / "examples")
+    script = Path(sys.executable).with_name("ntk-explorer")
+    return subprocess.run([script, *arguments], cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def test_cluster_of_the_readme_gives_the_numbers_of_this_process(tmp_path):
+    """The commands run as they stand, but for the port."""
+    pytest.importorskip("distributed")
+    scheduler, workers, sweep = [shlex.split(line) for line in COMMANDS if "dask" in line or "--scheduler" in line]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    here = Path(sys.executable).parent
+    with ExitStack() as stack:
+        for program, *arguments in (scheduler, workers):
+            command = [here / program, *(argument.replace("8786", port) for argument in arguments)]
+            quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+            process = stack.enter_context(subprocess.Popen([*command, "--no-dashboard"], **quiet))
+            stack.callback(process.terminate)
+            _wait_for(int(port))
+        there = _run([argument.replace("8786", port) for argument in sweep[1:]], tmp_path)
+    assert there.returncode == 0, there.stderr
+    assert "2 cells, 0 of them in the store" in there.stderr
+    (tmp_path / "here").mkdir()
+    alone = _run(
+        shlex.split(next(line for line in COMMANDS if "sweep.yaml" in line), comments=True)[1:], tmp_path / "here"
+    )
+    assert there.stdout == alone.stdout
+
+
+def _wait_for(port):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"nobody listens on {port}")
 
 
 MODULES = [m.name for m in pkgutil.walk_packages(ntk_explorer.__path__, "ntk_explorer.") if "__main__" not in m.name]

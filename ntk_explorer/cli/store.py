@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ntk_explorer.cli._engine import StoreOption
+
 if TYPE_CHECKING:
     from ntk_explorer.store import Manifest, Store
 
@@ -15,9 +17,6 @@ ORDERS = ("created", "size", "seconds", "producer", "title")
 DAMAGE_FOUND = 1
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
-Address = Annotated[
-    str | None, typer.Option("--store", metavar="ADDRESS", help="Folder or bucket [$NTK_EXPLORER_STORE, or your own].")
-]
 Key = Annotated[str, typer.Argument(help="A key, or how it begins.")]
 Keys = Annotated[list[str], typer.Argument(help="Keys, or how they begin.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -33,7 +32,7 @@ def ls(
     producer: Annotated[str | None, typer.Option(help="Only what this producer computed.")] = None,
     sort: Annotated[str, typer.Option(help=f"One of {', '.join(ORDERS)}.")] = "created",
     as_json: AsJson = False,
-    store: Address = None,
+    store: StoreOption = None,
 ) -> None:
     """List all artefacts, with their sizes and what they cost."""
     from ntk_explorer.errors import UnknownName
@@ -51,7 +50,7 @@ def ls(
 
 
 @app.command("show")
-def show(key: Key, as_json: AsJson = False, store: Address = None) -> None:
+def show(key: Key, as_json: AsJson = False, store: StoreOption = None) -> None:
     """Print all that is known of an artefact."""
     import json
 
@@ -72,7 +71,7 @@ def show(key: Key, as_json: AsJson = False, store: Address = None) -> None:
 @app.command("verify")
 def verify(
     deep: Annotated[bool, typer.Option("--deep", help="Read every byte, not only the checksums' ends.")] = False,
-    store: Address = None,
+    store: StoreOption = None,
 ) -> None:
     """Check all artefacts; damaged ones go to quarantine, and the exit code is 1."""
     opened = _open(store)
@@ -87,7 +86,7 @@ def verify(
 @app.command("gc")
 def gc(
     cap: Annotated[str | None, typer.Option(help="Size to keep, e.g. 5GB [$NTK_EXPLORER_STORE_CAP, or 20GB].")] = None,
-    store: Address = None,
+    store: StoreOption = None,
 ) -> None:
     """Remove leftovers, then what is least worth keeping until the store is within its size."""
     from ntk_explorer.amounts import read_bytes
@@ -105,7 +104,7 @@ def gc(
 def export(
     out: Annotated[Path, typer.Argument(help="The file to write, e.g. results.tar.")],
     keys: Keys,
-    store: Address = None,
+    store: StoreOption = None,
 ) -> None:
     """Write artefacts, and those they were computed from, to one file."""
     opened = _open(store)
@@ -114,7 +113,7 @@ def export(
 
 
 @app.command("import")
-def import_(file: Annotated[Path, typer.Argument(help="A file that `export` has written.")], store: Address = None):
+def import_(file: Annotated[Path, typer.Argument(help="A file that `export` has written.")], store: StoreOption = None):
     """Take over the artefacts of such a file; every byte is verified."""
     taken = _open(store).import_(file)
     for key in taken:
@@ -123,7 +122,7 @@ def import_(file: Annotated[Path, typer.Argument(help="A file that `export` has 
 
 
 @app.command("pin")
-def pin(keys: Keys, store: Address = None) -> None:
+def pin(keys: Keys, store: StoreOption = None) -> None:
     """Keep artefacts whatever the size of the store."""
     opened = _open(store)
     for key in [_find(opened, key) for key in keys]:
@@ -131,7 +130,7 @@ def pin(keys: Keys, store: Address = None) -> None:
 
 
 @app.command("unpin")
-def unpin(keys: Keys, store: Address = None) -> None:
+def unpin(keys: Keys, store: StoreOption = None) -> None:
     """Let artefacts go again when room is needed."""
     opened = _open(store)
     for key in [_find(opened, key) for key in keys]:
@@ -139,7 +138,7 @@ def unpin(keys: Keys, store: Address = None) -> None:
 
 
 @app.command("rm")
-def rm(keys: Keys, store: Address = None) -> None:
+def rm(keys: Keys, store: StoreOption = None) -> None:
     """Remove artefacts; pinned ones are refused."""
     from ntk_explorer.errors import InvalidInput
 
