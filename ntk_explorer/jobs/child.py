@@ -41,11 +41,15 @@ def main(warm_up: str | None = None, *, beat: float = 15.0) -> None:
     desk = Desk(requests, answers)
     threading.Thread(target=desk.receive, daemon=True).start()
     threading.Thread(target=desk.beat, args=(beat,), daemon=True).start()
-    begun = time.perf_counter()
-    hello = resolve(warm_up)() if warm_up else {}
-    desk.send("hello", 0, {"pid": os.getpid(), "seconds": time.perf_counter() - begun, **(hello or {})})
-    while True:
-        desk.serve()
+    try:
+        begun = time.perf_counter()
+        hello = resolve(warm_up)() if warm_up else {}
+        desk.send("hello", 0, {"pid": os.getpid(), "seconds": time.perf_counter() - begun, **(hello or {})})
+        while True:
+            desk.serve()
+    except BaseException:
+        log.exception("the worker process ends")
+        os._exit(1)  # Python's own end would wait a second for the thread that reads.
 
 
 class Desk:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import pickle
 import queue
@@ -81,6 +80,8 @@ class Cluster:
         """
         if self._client.status != "running":
             self._client = self._connect()
+        import asyncio  # not above: who computes here does not need it
+
         # What earlier runs have released is gone before its keys are used again: a failed task is tried anew.
         self._client.sync(asyncio.sleep, 0)
         return _Run(self._client, self._terms, tasks).outcomes()
@@ -208,12 +209,13 @@ class _Run:
             self._done.put((key, error))
 
     def _outcome(self, task: Task, answer: Any) -> Outcome:
+        from concurrent.futures import CancelledError
+
         from distributed import KilledWorker
-        from distributed.client import FutureCancelledError
 
         if isinstance(answer, KilledWorker):
             return Outcome(task, error=fatal(task, answer.allowed_failures + 1))
-        if isinstance(answer, FutureCancelledError):
+        if isinstance(answer, CancelledError):
             raise NTKExplorerError(
                 "The scheduler has gone, or has dropped the tasks",
                 "What was finished by then is in the store: run it again once the scheduler is back.",

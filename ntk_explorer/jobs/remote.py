@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pickle
+import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
@@ -67,6 +68,4 @@ def _admitted(terms: bytes) -> NTKExplorerError | None:
         os.environ.setdefault(name, value)
     blas().limit(limits=1, user_api="blas")
     refusal = inspect(terms)
-    return refusal and NTKExplorerError(
-        f"A worker on {os.uname().nodename} was refused: {refusal.problem}", refusal.remedy
-    )
+    return refusal and NTKExplorerError(f"A worker on {platform.node()} was refused: {refusal.problem}", refusal.remedy)
