@@ -18,6 +18,7 @@ from ntk_explorer.cli.doctor import version_problems
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.infinite.installed import installed_version
 from ntk_explorer.store import Store
+from ntk_explorer.store import Store
 
 SCRIPT = str(Path(sys.executable).with_name("ntk-explorer"))
 TINY = ["--dataset", "sphere", "--n", "10", "--widths", "4,8", "--seeds", "2"]
@@ -60,7 +61,7 @@ def test_second_run_finds_every_cell_and_prints_the_same_table(tmp_path):
     assert first.exit_code == second.exit_code == 0, first.output
     assert first.stdout == second.stdout
     assert "4 cells, 4 of them in the store: already computed" in second.stderr
-    assert len(list((tmp_path / "kept").iterdir())) == 4
+    assert len(Store(tmp_path / "kept").manifests("sweep-cell")) == 4
 
 
 def test_table_holds_the_numbers_of_the_file(tmp_path):
@@ -117,14 +118,14 @@ def test_interrupted_sweep_keeps_its_cells_and_goes_on_from_there(tmp_path):
 
 def test_lists_of_values_make_a_grid_and_one_table(tmp_path):
     out = tmp_path / "grid.csv"
-    grid = ["--dataset", "sphere", "--n", "8,10", "--depth", "2,3", "--widths", 4, "--seeds", 1, "--kernels", "pntk"]
+    grid = ["--dataset", "sphere", "--n", "10,12", "--depth", "2,3", "--widths", 4, "--seeds", 1, "--kernels", "pntk"]
     result = run("sweep", *grid, "--store", tmp_path / "kept", "--out", out)
     assert result.exit_code == 0, result.output
     assert result.stderr.startswith("4 sweeps, 4 cells, 0 of them in the store")
     assert result.stdout.count("sphere, n = ") == 4
     header, *rows = [line.split(",") for line in out.read_text().splitlines()]
     assert header[:5] == ["data.n", "depth", "kernel", "width", "seed"]
-    assert [row[:3] for row in rows] == [[n, d, k] for n in ("8", "10") for d in "23" for k in ("entk", "pntk")]
+    assert [row[:3] for row in rows] == [[n, d, k] for n in ("10", "12") for d in "23" for k in ("entk", "pntk")]
     again = run("sweep", *grid, "--store", tmp_path / "kept")
     assert again.stderr.startswith("4 sweeps, 4 cells, 4 of them in the store: already computed")
     assert again.stdout == result.stdout
@@ -155,7 +156,7 @@ def test_lists_of_values_make_a_grid_and_one_table(tmp_path):
         (["--dataset", "npz", "--path", "nowhere.npz"], "nowhere.npz"),
         (["--dataset", "digits", "--path", "x.npz"], "not read from a file"),
         (["--config", "nowhere.yaml"], "Cannot read 'nowhere.yaml'"),
-        (["--n", "many"], "--n"),
+        (["--n", "many"], "data.n: Input should be a valid integer"),
         (["--out", "out.txt"], "Cannot tell the format"),
         (["--out", "/nowhere/out.nc"], "Cannot write to '/nowhere/out.nc'"),
         (["--dataset", "rings", "--arch", "cnn", "--n", "20"], "(height, width, channels)"),
@@ -246,7 +247,7 @@ def test_doctor_reports_a_store_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setenv("NTK_EXPLORER_STORE", str(tmp_path / "file" / "store"))
     result = run("doctor")
     assert result.exit_code == 1
-    assert "problem: store: NotADirectoryError" in result.stderr
+    assert "problem: store: InvalidInput: Cannot use the store" in result.stderr
 
 
 def test_doctor_names_packages_that_do_not_fit(tmp_path, monkeypatch):
