@@ -110,7 +110,7 @@ def measure() -> Iterator[Figure]:
             first, whole = opened(page, url)
             yield Figure("first picture after the page has loaded", first, 3)
             yield Figure("default sweep on the page, cold", whole, 30)
-            yield Figure("default sweep on the page, from the store", min(opened(page, url)[1] for _ in range(3)), 2)
+            yield Figure("default sweep on the page, from the store", min(opened(page, url)[1] for _ in range(3)), 1)
             yield Figure("idle server and worker, one open page", 100 * idle_share(process), 5, "% of a core")
         seconds, sizes = asyncio.run(scrubbed(url, 1))
         yield Figure("width scrub to new data, p95", 1000 * p95(seconds), 200, "ms")
