@@ -30,7 +30,8 @@ class Cluster:
     """A Dask scheduler and its workers, wherever they are; nothing here listens.
 
     Tasks of equal keys are one task for all clients of the scheduler. What runs when this process dies
-    is finished, and what waits then too; the results are in the store.
+    is finished, and what waits then too; the results are in the store. When a silent worker counts as lost is the
+    scheduler's to say (``distributed.scheduler.worker-ttl``); scipy's LAPACK silences one for the length of a call.
     """
 
     here = False

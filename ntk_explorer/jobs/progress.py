@@ -47,7 +47,9 @@ def _tqdm(label: str):
 
 def _draw(picture, done: int, total: int, left: float | None) -> None:
     # Not tqdm's own estimate: cells that were found take no time, and wide ones more than narrow ones.
-    picture.total, picture.n = total, done
+    if picture.total != total:
+        picture.reset(total)
+    picture.n = done
     picture.set_postfix_str("" if left is None else f"{picture.format_interval(left)} left", refresh=False)
     picture.refresh()
 

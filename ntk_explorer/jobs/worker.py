@@ -10,71 +10,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from ntk_explorer.errors import InvalidInput, NTKExplorerError
+from ntk_explorer.errors import InvalidInput
 from ntk_explorer.jobs.process import ChildProcess
+from ntk_explorer.jobs.requests import Call, Job, JobState, OnEvent, Work
 
 log = logging.getLogger(__name__)
 
-OnEvent = Callable[[dict], None]
 CRASH_REMEDY = "Most often memory ran out: lower the number of examples or the widths, then try again."
-
-
-@dataclass(eq=False)
-class Job:
-    """One subscriber's hold on a piece of work; events go to ``on_event`` until it is over or cancelled."""
-
-    key: str
-    on_event: OnEvent = field(repr=False)
-    _leave: Callable[[Job], None] = field(repr=False)
-    over: bool = False
-
-    def cancel(self) -> None:
-        """Leave the work: this subscriber hears ``cancelled`` at once; work that nobody awaits is stopped."""
-        self._leave(self)
-
-
-@dataclass(frozen=True)
-class JobState:
-    """A job as anybody may see it.
-
-    Attributes:
-        key: what makes two requests the same job.
-        label: what a person calls it.
-        position: number of jobs before it; 0 is the one that runs.
-        subscribers: how many wait for it.
-        seconds: since it began; 0 before.
-        last: the numbers and short texts of its last event.
-    """
-
-    key: str
-    label: str
-    position: int
-    subscribers: int
-    seconds: float
-    last: dict
-
-
-@dataclass(eq=False)
-class _Work:
-    number: int
-    key: str
-    target: str
-    argument: dict
-    label: str
-    begun: float | None = None
-    subscribers: list[Job] = field(default_factory=list)
-    events: list[dict] = field(default_factory=list)
-
-
-@dataclass(eq=False)
-class _Call:
-    target: str
-    argument: dict
-    future: Future
 
 
 class WarmWorker:
@@ -111,9 +56,9 @@ class WarmWorker:
         self._ttl, self._environment = ttl, dict(environment or {})
         self._lock = threading.RLock()
         self._numbers = itertools.count(1)
-        self._queue: deque[_Work] = deque()
-        self._running: _Work | None = None
-        self._calls: dict[int, _Call] = {}
+        self._queue: deque[Work] = deque()
+        self._running: Work | None = None
+        self._calls: dict[int, Call] = {}
         self._process: ChildProcess | None = None
         self._closed = False
         self._outbox: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
@@ -157,7 +102,7 @@ class WarmWorker:
             work = next((w for w in self._works() if w.key == key and w.subscribers), None)
             fresh = work is None
             if work is None:
-                work = _Work(next(self._numbers), key, target, argument, label)
+                work = Work(next(self._numbers), key, target, argument, label)
                 self._queue.append(work)
             job = Job(key, on_event, self._leave)
             work.subscribers.append(job)
@@ -184,7 +129,7 @@ class WarmWorker:
         """
         with self._lock:
             self._check(target)
-            call = _Call(target, argument, Future())
+            call = Call(target, argument, Future())
             number = next(self._numbers)
             self._calls[number] = call
             self._ensure_process()
@@ -194,7 +139,7 @@ class WarmWorker:
     def jobs(self) -> list[JobState]:
         """What runs and what waits, in order, for a page that shows it to everybody."""
         with self._lock:
-            return [_state(work, position) for position, work in enumerate(self._works())]
+            return [work.state(position) for position, work in enumerate(self._works())]
 
     def shutdown(self) -> None:
         """End the process; subscribers hear ``cancelled``, open questions are cancelled. Safe to call twice."""
@@ -226,7 +171,7 @@ class WarmWorker:
         if self._closed:
             raise InvalidInput("The worker has been shut down", "Start another one.")
 
-    def _works(self) -> list[_Work]:
+    def _works(self) -> list[Work]:
         return [self._running, *self._queue] if self._running else list(self._queue)
 
     def _start(self) -> None:
@@ -260,22 +205,22 @@ class WarmWorker:
             for job in work.subscribers:
                 self._post(job, {"kind": "queued", "position": self._position(work)})
 
-    def _position(self, work: _Work) -> int:
+    def _position(self, work: Work) -> int:
         return self._queue.index(work) + (self._running is not None)
 
-    def _publish(self, work: _Work, event: dict) -> None:
+    def _publish(self, work: Work, event: dict) -> None:
         work.events.append(event)
         for job in work.subscribers:
             self._post(job, event)
 
-    def _end(self, work: _Work, event: dict) -> None:
+    def _end(self, work: Work, event: dict) -> None:
         self._publish(work, event)
         for job in work.subscribers:
             self._outbox.put(partial(setattr, job, "over", True))
         work.subscribers.clear()
 
     def _post(self, job: Job, event: dict) -> None:
-        self._outbox.put(partial(_hand_over, job, event))
+        self._outbox.put(partial(job.hear, event))
 
     # The methods below take the lock themselves.
 
@@ -298,7 +243,7 @@ class WarmWorker:
             timer.daemon = True
             timer.start()
 
-    def _terminate(self, process: ChildProcess, work: _Work) -> None:
+    def _terminate(self, process: ChildProcess, work: Work) -> None:
         with self._lock:
             # A process still starting finds the cancellation before it begins the job.
             if self._running is work and self._process is process and process.hello is not None:
@@ -320,7 +265,7 @@ class WarmWorker:
         if kind == "failed" and body["traceback"]:
             log.error("in the worker: %s\n%s", body["problem"], body["traceback"])
         if call := self._calls.pop(number, None):
-            self._outbox.put(partial(_resolve, call.future, kind, body))
+            self._outbox.put(partial(call.resolve, kind, body))
         elif self._running and self._running.number == number:
             if kind == "event":
                 self._publish(self._running, body)
@@ -356,7 +301,7 @@ class WarmWorker:
 
     def _fail_calls(self, failure: dict) -> None:
         for call in self._calls.values():
-            self._outbox.put(partial(_resolve, call.future, "failed", failure))
+            self._outbox.put(partial(call.resolve, "failed", failure))
         self._calls.clear()
 
     def _deliver(self) -> None:
@@ -365,24 +310,3 @@ class WarmWorker:
                 action()
             except Exception:
                 log.exception("a subscriber's callback failed")
-
-
-def _state(work: _Work, position: int) -> JobState:
-    last = work.events[-1] if work.events else {"kind": "queued"}
-    small = {name: value for name, value in last.items() if value is None or isinstance(value, str | int | float)}
-    seconds = 0.0 if work.begun is None else time.monotonic() - work.begun
-    return JobState(work.key, work.label or work.key, position, len(work.subscribers), seconds, small)
-
-
-def _hand_over(job: Job, event: dict) -> None:
-    if not job.over:
-        job.on_event(event)
-
-
-def _resolve(future: Future, kind: str, body: Any) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    if kind == "failed":
-        future.set_exception(NTKExplorerError(body["problem"], body["remedy"]))
-    else:
-        future.set_result(body)

@@ -196,7 +196,7 @@ def _has_workers(cluster):
 
 
 def test_a_scheduler_that_dies_is_told_and_can_come_back(tmp_path):
-    with scheduler(tmp_path) as (address, process), worker(address), Cluster(address, timeout=2) as cluster:
+    with scheduler(tmp_path) as (address, process), worker(address), Cluster(address, timeout=1) as cluster:
         run = cluster.run([task("double", key=f"d{i}", x=i, pause=0.2) for i in range(100)])
         assert next(outcome for outcome in run if outcome)
         process.kill()
@@ -283,6 +283,6 @@ def test_a_scheduler_with_tls_asks_for_our_certificate(certificates, tmp_path):
         with backend(scheduler=address, **files) as cluster:
             assert outcomes(cluster, task("double", x=5)).popitem()[1].token == 10
         with pytest.raises(InvalidInput, match="No scheduler answers"):
-            Cluster(address, timeout=2)
+            Cluster(address, timeout=1)
         with pytest.raises(InvalidInput, match="There is no file"):
             Cluster(address, ca_file=Path(tmp_path, "none.pem"))

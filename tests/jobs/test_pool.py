@@ -127,18 +127,18 @@ def test_closing_a_run_returns_at_once_and_the_pool_takes_new_work(pool, tmp_pat
 
 def test_a_frozen_worker_is_replaced_and_its_task_done_again(tmp_path):
     marker = tmp_path / "frozen"
-    with WorkerPool(1, warm_up=HERE + "ready", ttl=1.5) as pool:
+    with WorkerPool(1, warm_up=HERE + "ready", ttl=1.0) as pool:
         job = task("freeze_at_first", marker=str(marker))
         assert outcomes(pool, job)[job.key].token == "second time"
     assert not psutil.pid_exists(int(marker.read_text()))
 
 
 def test_a_worker_deep_in_one_long_call_is_not_taken_for_frozen():
-    with WorkerPool(1, warm_up=HERE + "ready", ttl=0.4) as pool:
-        job = task("hold_the_interpreter", seconds=2)
+    with WorkerPool(1, warm_up=HERE + "ready", ttl=0.3) as pool:
+        job = task("hold_the_interpreter", seconds=1.2)
         found = outcomes(pool, job)[job.key]
     assert found.error is None
-    assert found.seconds >= 2
+    assert found.seconds >= 1.2
 
 
 def test_workers_that_do_not_start_are_the_error_of_the_run():

@@ -388,7 +388,7 @@ def test_moments_without_an_event_are_moments_to_stop(shared):
 
 
 def test_a_frozen_process_counts_as_crashed_and_is_replaced(caplog):
-    with WarmWorker(trusted=("job_targets:",), warm_up=HERE + "ready", ttl=1.5) as worker:
+    with WarmWorker(trusted=("job_targets:",), warm_up=HERE + "ready", ttl=1.0) as worker:
         pid = worker.call(HERE + "whoami", {}).result(20)["pid"]
         _, running = submit(worker, "count", key="r", n=1000, pause=0.05)
         running.until("step")
@@ -403,7 +403,7 @@ def test_a_frozen_process_counts_as_crashed_and_is_replaced(caplog):
 
 
 def test_a_waiting_process_is_not_taken_for_frozen():
-    with WarmWorker(trusted=("job_targets:",), warm_up=HERE + "ready", ttl=0.4) as worker:
+    with WarmWorker(trusted=("job_targets:",), warm_up=HERE + "ready", ttl=0.6) as worker:
         pid = worker.call(HERE + "whoami", {}).result(20)["pid"]
         time.sleep(1.5)
         assert worker.call(HERE + "whoami", {}).result(20)["pid"] == pid
