@@ -18,7 +18,6 @@ from ntk_explorer.cli.doctor import version_problems
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.infinite.installed import installed_version
 from ntk_explorer.store import Store
-from ntk_explorer.store import Store
 
 SCRIPT = str(Path(sys.executable).with_name("ntk-explorer"))
 TINY = ["--dataset", "sphere", "--n", "10", "--widths", "4,8", "--seeds", "2"]

@@ -117,5 +117,5 @@ def test_a_run_beyond_the_cap_makes_room_and_stays_itself(store, monkeypatch):
     run_sweep(plan(widths=[16]), store=store)
     monkeypatch.setenv("NTK_EXPLORER_STORE_CAP", str(store.usage().bytes))
     run_sweep(plan(), store=store)
-    assert [(sweep.plan.widths, sweep.done) for sweep in stored_sweeps(store)][0] == ((4, 8), 4)
+    assert next((sweep.plan.widths, sweep.done) for sweep in stored_sweeps(store)) == ((4, 8), 4)
     assert sum(sweep.done for sweep in stored_sweeps(store)) == 4
