@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from ntk_explorer.jobs import Backend
     from ntk_explorer.store import Store
 
-# Work that takes longer is started after a question, where there is somebody to ask.
-LARGE = 600  # seconds
-
 StoreOption = Annotated[
     str | None,
     typer.Option(
@@ -50,5 +47,7 @@ def confirm(seconds: float, *, sure: bool) -> None:
     Raises:
         typer.Abort: the answer is no.
     """
+    from ntk_explorer.sweeps.estimate import LARGE
+
     if seconds > LARGE and not sure and sys.stdin.isatty():
         typer.confirm("Start?", abort=True, err=True)

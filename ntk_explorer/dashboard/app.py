@@ -50,7 +50,7 @@ def service(store: str | None = None, **engine) -> Service:
 def page(shared: Service | None = None):
     """A page for the present session, in the state that its link describes, already computing."""
     shared = shared or service()
-    pn.extension("katex", "filedropper", notifications=False, reconnect=True)
+    pn.extension("katex", "filedropper", "tabulator", notifications=False, reconnect=True)
     arguments = {key: values[-1].decode("utf-8", "replace") for key, values in pn.state.session_args.items()}
     state, notices = from_query(arguments)
     model = ExplorerModel(

@@ -20,7 +20,7 @@ WHITE = {
 }
 # A page that is not served over https, other than from this machine, may not use the clipboard interface.
 COPY = """
-const text = window.location.href
+const text = %s
 const fallback = () => {
   const area = document.createElement('textarea')
   area.value = text; document.body.appendChild(area); area.select()
@@ -91,8 +91,13 @@ def seed_controls(model: ExplorerModel) -> tuple[pmui.IntInput, pmui.Button]:
 def copy_button() -> pmui.Button:
     """Copies the address, which always holds the present state."""
     button = pmui.Button(label="Copy link", icon="link", variant="text", sx=WHITE, margin=2)
-    button.js_on_click(code=COPY)
+    button.js_on_click(code=copy_script("window.location.href"))
     return button
+
+
+def copy_script(expression: str) -> str:
+    """JavaScript that copies the text that an expression gives."""
+    return COPY % expression
 
 
 def address_bar(model: ExplorerModel) -> pn.widgets.TextInput:

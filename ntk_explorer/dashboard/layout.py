@@ -36,6 +36,11 @@ def side_by_side(*items, least: int = 0) -> pn.Row:
     )
 
 
+def tall(*items, **params) -> pn.Column:
+    """Items one under the other, as tall as they are; Panel would bound them by the height of the window."""
+    return pn.Column(*items, sizing_mode="stretch_width", styles={"max-height": "none"}, margin=0, **params)
+
+
 def hint(model: ExplorerModel, text: str) -> pn.pane.HTML:
     """One line of explaining text, which ``text=off`` in a link leaves out."""
     return pn.pane.HTML(

@@ -21,6 +21,8 @@ from ntk_explorer.sweeps.plan import SweepPlan
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    import xarray as xr
+
 SWEEP = "ntk_explorer.sweeps.run:sweep_events"
 BLOCK = "ntk_explorer.sweeps.run:block"
 ESTIMATE = "ntk_explorer.sweeps.estimate:describe_sweep"
@@ -82,7 +84,7 @@ class ExplorerModel(param.Parameterized):
         :func:`ntk_explorer.jobs.backend` for the worker, None when it computes itself.
         """
         super().__init__(state=state or ExplorerState(), **params)
-        self.worker, self.store, self._engine, self._later = worker, store or Store(), engine, later
+        self.worker, self.store, self._engine, self.later = worker, store or Store(), engine, later
         self._job: Job | None = None
         self._lock = threading.Lock()
         self._inbox: list[tuple[int, dict]] = []
@@ -116,7 +118,13 @@ class ExplorerModel(param.Parameterized):
         self._forget("sweep", "data", "block")
         self._cells = []
         self.param.update(
-            status="queued", step=0, seconds_left=None, message="", stale=self.result is not None, block=None, data=None
+            status="queued",
+            step=0,
+            seconds_left=None,
+            message="",
+            stale=self.result is not None and self._drawn != self.state.plan,
+            block=None,
+            data=None,
         )
         self._data_of = self._asked_place = None
         turn, plan = self._turn["sweep"], self.state.plan
@@ -158,6 +166,25 @@ class ExplorerModel(param.Parameterized):
         """Take another plan and compute it."""
         self.state = self.state.sweep(plan)
         self.compute()
+
+    def show(self, plan: SweepPlan, result: xr.Dataset) -> None:
+        """Take a sweep that is at hand, finished or not, for instance from the store; nothing is computed."""
+        self._leave()
+        self._forget("sweep", "data", "block")
+        self._cells, self._drawn = [], plan
+        self._data_of = self._asked_place = None
+        step = int(result["seconds"].notnull().sum())
+        self.param.update(
+            state=self.state.sweep(plan),
+            result=result,
+            stale=False,
+            status="done" if step == len(plan.cells) else "cancelled",
+            step=step,
+            seconds_left=None,
+            message="",
+            block=None,
+            data=None,
+        )
 
     def look(self, **changes) -> None:
         """Look at something else in the present result."""
@@ -224,7 +251,7 @@ class ExplorerModel(param.Parameterized):
 
         def answered(future: Future) -> None:
             if not future.cancelled():
-                self._later(lambda: deliver(future), 0)
+                self.later(lambda: deliver(future), 0)
 
         def deliver(future: Future) -> None:
             if turn != self._turn[subject]:
@@ -252,7 +279,7 @@ class ExplorerModel(param.Parameterized):
             if self._waiting:
                 return
             self._waiting = True
-        self._later(self._take, max(0.0, self._next - time.monotonic()))
+        self.later(self._take, max(0.0, self._next - time.monotonic()))
 
     def _take(self) -> None:
         """On the page's thread: all events since the last picture become one change."""

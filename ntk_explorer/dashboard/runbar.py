@@ -8,35 +8,57 @@ import panel_material_ui as pmui
 from ntk_explorer.dashboard.controls import Controls
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.dashboard.safe_text import safe_text
-from ntk_explorer.sweeps.estimate import human_seconds
+from ntk_explorer.sweeps.estimate import LARGE, human_seconds
 
 DEBOUNCE = 300  # ms between the last change of a control and the question what it would cost
-RED = "#c62828"
+RED = "#d93636"  # legible on white and on black
 
 
 class RunBar(pn.viewable.Viewer):
-    """Run, with the estimate beside it; a sweep that cannot be run says why and cannot be started."""
+    """Run, with the estimate beside it.
+
+    A sweep that cannot be run says why and cannot be started; one that takes long is started after a question.
+    """
 
     def __init__(self, model: ExplorerModel, controls: Controls, **params):
         """Watch the controls and ask the worker what their sweep would cost."""
         super().__init__(**params)
         self._model, self._controls, self._asked = model, controls, 0
         self._button = pmui.Button(label="Run", icon="play_arrow", color="primary", variant="contained", width=110)
-        self._button.on_click(lambda _: self._run())
+        self._button.on_click(lambda _: self._ask_or_run())
         self._line = pn.pane.HTML("", sizing_mode="stretch_width", margin=(10, 8))
         self._problem = pn.pane.HTML(
             "", visible=False, sizing_mode="stretch_width", styles={"color": RED}, margin=(4, 8)
+        )
+        yes = pmui.Button(label="Start", size="small", color="primary", variant="contained", margin=(2, 4))
+        no = pmui.Button(label="Not now", size="small", variant="outlined", margin=(2, 4))
+        yes.on_click(lambda _: self._run())
+        no.on_click(lambda _: setattr(self._question, "visible", False))
+        self._cost = pn.pane.HTML("", sizing_mode="stretch_width", margin=(2, 4))
+        self._question = pn.Column(
+            self._cost, pn.Row(yes, no), visible=False, sizing_mode="stretch_width", margin=(0, 4)
         )
         controls.param.watch(self._changed, "plan")
         controls.param.watch(self._refresh, "problem")
         model.param.watch(self._refresh, ["estimate", "refusal", "status", "state"])
         self._changed()
 
+    def _ask_or_run(self) -> None:
+        estimate = self._model.estimate
+        if estimate is not None and estimate["seconds"] > LARGE:
+            self._cost.object = f"<b>{safe_text(estimate['text'])}.</b> Start?"
+            self._question.visible = True
+        else:
+            self._run()
+
     def _run(self) -> None:
+        self._question.visible = False
         if self._controls.plan is not None:
             self._model.run(self._controls.plan)
 
     def _changed(self, *_) -> None:
+        self._question.visible = False
+        self._model.estimate = None  # it was that of another sweep
         self._refresh()
         if self._controls.plan is None:
             return
@@ -65,9 +87,9 @@ class RunBar(pn.viewable.Viewer):
             self._line.object = safe_text(model.estimate["text"]) + changed
 
     def __panel__(self):
-        """Button and line in a row, a problem below."""
+        """Button and line in a row, a question or a problem below."""
         row = pn.Row(self._button, self._line, sizing_mode="stretch_width")
-        return pn.Column(row, self._problem, sizing_mode="stretch_width", margin=(8, 4, 0, 4))
+        return pn.Column(row, self._question, self._problem, sizing_mode="stretch_width", margin=(8, 4, 0, 4))
 
 
 class ProgressBar(pn.viewable.Viewer):

@@ -102,6 +102,7 @@ class Shell:
         if tab != self._shown_tab:
             self._shown_tab = tab
             self._open(tab)
+            self._tabs.active = list(self._places).index(tab)
             self.page.contextbar[0][:] = [self._cards[tab]]
         if event.new.plan != self._controls.plan and event.new.plan != event.old.plan:
             self._controls.show(event.new.plan)

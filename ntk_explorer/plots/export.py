@@ -24,6 +24,10 @@ from ntk_explorer.errors import InvalidInput
 INCHES = (9.0, 6.2)
 SQUARE = (6.4, 5.6)
 POINTS_PER_PIXEL = 0.75
+_OUTSIDE = {
+    "right": {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)},
+    "bottom": {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12)},
+}
 _CORNERS = {"top_right": "upper right", "bottom_left": "lower left", "top_left": "upper left"}
 
 
@@ -102,8 +106,9 @@ def _frame(axes: Axes, overlay: hv.Overlay, options: dict) -> None:
 def _legend(axes: Axes, handles: dict[str, list], options: dict) -> None:
     texts = options.get("legend_labels", {})
     place = options.get("legend_position", "top_right")
-    beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
-    where: dict[str, Any] = beside if place == "right" else {"loc": _CORNERS[place]}
+    where: dict[str, Any] = _OUTSIDE[place] if place in _OUTSIDE else {"loc": _CORNERS[place]}
+    if place == "bottom":
+        where["ncols"] = options.get("legend_cols", 1)
     # One entry per label, its band, line and marker drawn over one another.
     legend = axes.legend([tuple(h) for h in handles.values()], [texts.get(k, k) for k in handles], fontsize=11, **where)
     for text in legend.get_texts():

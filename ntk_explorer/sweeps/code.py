@@ -1,10 +1,29 @@
-"""A plan as the Python lines that compute it again."""
+"""A plan as what computes it again: Python lines, or a line for the shell."""
 
 from __future__ import annotations
 
+import json
+import shlex
 from pprint import pformat
 
-from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
+from ntk_explorer.sweeps.differences import fields_of
+from ntk_explorer.sweeps.matrices import GramPlan
+from ntk_explorer.sweeps.plan import DERIVED, SweepPlan, plan_sweep
+
+# Fields of a plan and the options of `ntk-explorer sweep`; those of the architecture are given as pairs.
+OPTIONS = {
+    "data.name": "dataset",
+    "data.path": "path",
+    "data.n": "n",
+    "data.classes": "classes",
+    "data.seed": "data-seed",
+    "architecture": "arch",
+    "widths": "widths",
+    "seeds": "seeds",
+    "seed": "seed",
+    "kernels": "kernels",
+    "dtype": "dtype",
+}
 
 
 def python_lines(plan: SweepPlan, figure: str = "", **choices) -> str:
@@ -18,16 +37,55 @@ def python_lines(plan: SweepPlan, figure: str = "", **choices) -> str:
     Returns:
         Lines that run as they stand; they name every option, so that they mean the same in later versions.
     """
-    fields = plan.model_dump(mode="json", exclude={"schema_version": True, "network": set(DERIVED)})
-    options = "".join(f"    {name}={_literal(value)},\n" for name, value in fields.items())
     lines = ["from ntk_explorer import plan_sweep, run_sweep"]
     lines += ["from ntk_explorer.plots import FIGURES"] * bool(figure)
-    lines += ["", f"plan = plan_sweep(\n{options})", "sweep = run_sweep(plan)"]
+    lines += ["", f"plan = plan_sweep(\n{_options(plan)})", "sweep = run_sweep(plan)"]
     if figure:
         arguments = "".join(f", {name}={value!r}" for name, value in choices.items())
         lines.append(f"figure = FIGURES[{figure!r}](sweep{arguments})")
     return "\n".join(lines) + "\n"
 
 
+def _options(plan: SweepPlan) -> str:
+    fields = plan.model_dump(mode="json", exclude={"schema_version": True, "network": set(DERIVED)})
+    return "".join(f"    {name}={_literal(value)},\n" for name, value in fields.items())
+
+
 def _literal(value: object) -> str:
     return pformat(value, width=100, sort_dicts=False, compact=True).replace("\n", "\n    ")
+
+
+def gram_lines(plan: GramPlan) -> str:
+    """Python code that computes a Gram matrix into the store, or finds it there; it runs as it stands."""
+    own = plan.model_dump(mode="json", exclude={"sweep"})
+    arguments = "".join(f", {name}={value!r}" for name, value in own.items())
+    lines = [
+        "from ntk_explorer import plan_sweep",
+        "from ntk_explorer.sweeps.matrices import GramPlan, compute_gram",
+        "",
+        f"plan = plan_sweep(\n{_options(plan.sweep)})",
+        f"matrix = compute_gram(GramPlan(sweep=plan{arguments}))",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def command_line(plan: SweepPlan, config: str = "sweep.yaml") -> str:
+    """The line that computes a sweep in a shell; it names every option.
+
+    Args:
+        plan: the sweep.
+        config: name of the file that holds the plan as YAML, for plans that options cannot describe.
+    """
+    fields, unshaped = fields_of(plan), plan.data.model_copy(update={"shape": None})
+    if plan.data.shape != plan_sweep(unshaped, plan.network).data.shape:
+        return f"ntk-explorer sweep --config {shlex.quote(config)}"
+    network = plan.network.model_dump(mode="json", exclude={"architecture", *DERIVED})
+    options = {option: fields[name] for name, option in OPTIONS.items() if fields[name] is not None}
+    pairs = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in network.items()]
+    words = [word for name, value in options.items() for word in (f"--{name}", _listed(value))]
+    words += [word for pair in pairs for word in ("--option", pair)]
+    return " ".join(map(shlex.quote, ("ntk-explorer", "sweep", *words)))
+
+
+def _listed(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -21,6 +21,7 @@ EIGENVALUE_COST = 9
 EIGENVALUE_COPIES = 3
 LIMIT_COPIES = 3  # of the n × n kernel at infinite width, in float64
 COMPILE_SECONDS = 1.0  # per width, the first time
+LARGE = 600  # seconds; work that takes longer is started after a question, where there is somebody to ask
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,13 @@ from datetime import datetime
 
 import numpy as np
 import xarray as xr
+from pydantic import ValidationError
 
 from ntk_explorer.datasets import LabelledData
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.store import Artefact, Identity, Manifest, Store, fingerprint
 from ntk_explorer.sweeps.assembly import CellResult, assemble
+from ntk_explorer.sweeps.cells import PRODUCER as CELLS
 from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
 
 PRODUCER = "sweep"
@@ -125,18 +127,22 @@ class StoredSweep:
 
 
 def stored_sweeps(store: Store) -> list[StoredSweep]:
-    """Every sweep with a record in the store, the latest first."""
-    cells = {manifest.key: manifest for manifest in store.manifests("sweep-cell")}
+    """Every sweep with a record in the store that can be read here, the latest first."""
+    cells = {manifest.key: manifest for manifest in store.manifests(CELLS)}
     pins = store.pins()
     found = [_stored(manifest, cells, pins) for manifest in store.manifests(PRODUCER)]
-    return sorted(found, key=lambda sweep: sweep.created, reverse=True)
+    return sorted(filter(None, found), key=lambda sweep: sweep.created, reverse=True)
 
 
-def _stored(record: Manifest, cells: Mapping[str, Manifest], pins: set[str]) -> StoredSweep:
+def _stored(record: Manifest, cells: Mapping[str, Manifest], pins: set[str]) -> StoredSweep | None:
+    try:
+        plan = _plan(record)
+    except ValidationError:  # of another version, or of a plugin that is not installed here
+        return None
     there = [cells[key] for key in record.inputs if key in cells]
     return StoredSweep(
         record.key,
-        _plan(record),
+        plan,
         len(there),
         record.nbytes + sum(cell.nbytes for cell in there),
         sum(cell.seconds for cell in there),
@@ -179,3 +185,37 @@ def stored_cells(store: Store, plan: SweepPlan, record: Artefact) -> Iterator[Ce
     for place, key in zip(plan.cells, record.manifest.inputs, strict=True):
         if (cell := found_cell(store, key, place, examples)) is not None:
             yield cell
+
+
+def cells_of(store: Store, keys: Iterable[str]) -> tuple[list[Manifest], list[Manifest]]:
+    """The cells of some sweeps: those that would be lost with them, and those that other sweeps have too.
+
+    A cell that is pinned by itself counts among the others.
+    """
+    records, keys = store.manifests(PRODUCER), set(keys)
+    named = {cell for record in records if record.key in keys for cell in record.inputs}
+    stay = {cell for record in records if record.key not in keys for cell in record.inputs} | store.pins()
+    there = [cell for cell in store.manifests(CELLS) if cell.key in named]
+    return [cell for cell in there if cell.key not in stay], [cell for cell in there if cell.key in stay]
+
+
+def delete_sweep(store: Store, key: str) -> list[Manifest]:
+    """Remove the record of a sweep and its cells; those that other sweeps have as well stay.
+
+    Args:
+        store: where it is kept.
+        key: the key of its record.
+
+    Returns:
+        The cells that were removed.
+
+    Raises:
+        InvalidInput: there is no such sweep.
+    """
+    if not any(record.key == key for record in store.manifests(PRODUCER)):
+        raise InvalidInput(f"The store holds no sweep {key!r}", "See `ntk-explorer store ls`.")
+    cells, _ = cells_of(store, [key])
+    store.delete(key)  # first: cells without a record are still found by whoever computes the sweep again
+    for cell in cells:
+        store.delete(cell.key)
+    return cells

@@ -1,0 +1,99 @@
+"""What the page reads of the store and does to it; nothing here touches the page."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ntk_explorer.amounts import human_bytes
+from ntk_explorer.sweeps import kept
+from ntk_explorer.sweeps.estimate import human_seconds
+from ntk_explorer.sweeps.kept import StoredSweep
+from ntk_explorer.sweeps.kept_grams import StoredGram, stored_grams
+from ntk_explorer.sweeps.matrices import PRODUCER as GRAM
+
+if TYPE_CHECKING:
+    from ntk_explorer.store import Store
+    from ntk_explorer.store.collect import Usage
+
+Item = StoredSweep | StoredGram
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the store holds; ``others`` is the number of sweeps and matrices whose plan cannot be read here."""
+
+    items: tuple[Item, ...]
+    usage: Usage
+    others: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What deleting some items takes away; ``shared`` cells stay, since other sweeps have them too."""
+
+    items: tuple[Item, ...]
+    cells: int
+    shared: int
+    bytes: int
+    seconds: float
+
+    @property
+    def text(self) -> str:
+        """In words."""
+        what = title(self.items[0]) if len(self.items) == 1 else f"{len(self.items)} results"
+        cells = f"{what}, with {_counted(self.cells, 'cell')}" if self.cells else what
+        lost = f"{cells}: {human_bytes(self.bytes)} that took {human_seconds(self.seconds)} to compute."
+        stay = f" {_counted(self.shared, 'cell')} that other sweeps have too will stay." if self.shared else ""
+        return lost + stay
+
+
+def read_contents(store: Store) -> Contents:
+    """List the store, the latest first."""
+    items = [*kept.stored_sweeps(store), *stored_grams(store)]
+    records = len(store.manifests(kept.PRODUCER)) + len(store.manifests(GRAM))
+    items.sort(key=lambda item: item.created, reverse=True)
+    return Contents(tuple(items), store.usage(), max(0, records - len(items)), len(store.quarantined))
+
+
+def read_loss(store: Store, items: Sequence[Item]) -> Loss:
+    """Find out what would be lost with some items."""
+    own, shared = kept.cells_of(store, [item.key for item in items if isinstance(item, StoredSweep)])
+    grams = [item for item in items if isinstance(item, StoredGram)]
+    return Loss(
+        tuple(items),
+        len(own),
+        len(shared),
+        sum(cell.nbytes for cell in own) + sum(gram.bytes for gram in grams),
+        sum(cell.seconds for cell in own) + sum(gram.seconds for gram in grams),
+    )
+
+
+def delete(store: Store, items: Sequence[Item]) -> None:
+    """Remove items; cells that other sweeps have too stay."""
+    for item in items:
+        if isinstance(item, StoredSweep):
+            kept.delete_sweep(store, item.key)
+        else:
+            store.delete(item.key)
+
+
+def pack(store: Store, keys: Sequence[str]) -> bytes:
+    """The content of a file that `ntk-explorer store import` takes."""
+    with tempfile.TemporaryDirectory(prefix="ntk-explorer-") as folder:
+        path = Path(folder) / "results.tar"
+        store.export(keys, path)
+        return path.read_bytes()
+
+
+def title(item: Item) -> str:
+    """A stored thing in a few words."""
+    return kept.title(item.plan) if isinstance(item, StoredSweep) else item.plan.title
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" + "s" * (count != 1)
