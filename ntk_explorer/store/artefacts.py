@@ -189,12 +189,18 @@ class Store:
 
     def manifests(self, producer: str | None = None) -> list[Manifest]:
         """All artefacts, or those of one producer, the newest first."""
-        fresh, found = self._update_index(), []
-        for key, content in self.index.contents(producer):
-            try:
-                found.append(fresh.get(key) or Manifest.load(content, key))
-            except Damaged:  # the index is; the manifest itself says
-                found += filter(None, [self.manifest(key)])
+        # What there is says the listing alone: the index may fail at any moment, and what is absent is collected.
+        stamps = {_key_of(i["path"]): f"{i['e_tag']} {i['last_modified']}" for i in self.objects.below("manifests")}
+        known = self.index.rows()
+        fresh = [key for key, stamp in stamps.items() if key not in known or known[key][0] != stamp]
+        read = [item for item in self.objects.each(self._read, fresh) if item]
+        rows = [(manifest.key, stamps[manifest.key], manifest.producer, content) for manifest, content in read]
+        self.index.update(rows, known.keys() - stamps.keys())
+        found = [manifest for manifest, _ in read if producer in (None, manifest.producer)]
+        for key in stamps.keys() - fresh:
+            _, made_by, content = known[key]
+            if producer in (None, made_by):
+                found += self._indexed(key, content)
         return sorted(found, key=lambda manifest: (manifest.created, manifest.key), reverse=True)
 
     def pin(self, key: str) -> None:
@@ -336,15 +342,12 @@ class Store:
         for item in self.objects.below(folder):
             self.objects.move(item["path"], f"{aside}/{item['path'].removeprefix(f'{folder}/')}")
 
-    def _update_index(self) -> dict[str, Manifest]:
-        """Take over what is new and forget what is gone; returns the new ones."""
-        stamps = {_key_of(i["path"]): f"{i['e_tag']} {i['last_modified']}" for i in self.objects.below("manifests")}
-        known = self.index.stamps()
-        fresh = [key for key, stamp in stamps.items() if known.get(key) != stamp]
-        found = [item for item in self.objects.each(self._read, fresh) if item]
-        rows = [(manifest.key, stamps[manifest.key], manifest.producer, content) for manifest, content in found]
-        self.index.update(rows, known.keys() - stamps.keys())
-        return {manifest.key: manifest for manifest, _ in found}
+    def _indexed(self, key: str, content: bytes) -> list[Manifest]:
+        """What the index says of an artefact; where the index is damaged, the manifest itself."""
+        try:
+            return [Manifest.load(content, key)]
+        except Damaged:
+            return list(filter(None, [self.manifest(key)]))
 
 
 def _key_of(path: str) -> str:

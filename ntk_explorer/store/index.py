@@ -47,16 +47,10 @@ class Index:
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.Lock()
 
-    def stamps(self) -> dict[str, str]:
-        """Which version of which manifest is known."""
-        return dict(self._do(lambda c: c.execute("SELECT key, stamp FROM manifests").fetchall()))
-
-    def contents(self, producer: str | None = None) -> list[tuple[str, bytes]]:
-        """Key and content of the known manifests."""
-        query = "SELECT key, content FROM manifests"
-        if producer:
-            return self._do(lambda c: c.execute(f"{query} WHERE producer = ?", (producer,)).fetchall())
-        return self._do(lambda c: c.execute(query).fetchall())
+    def rows(self) -> dict[str, tuple[str, str, bytes]]:
+        """By key, the stamp, producer and content of the manifests that are known: of all, some or none."""
+        query = "SELECT key, stamp, producer, content FROM manifests"
+        return {key: tuple(row) for key, *row in self._do(lambda c: c.execute(query).fetchall())}
 
     def update(self, rows: Iterable[tuple[str, str, str, bytes]], gone: Iterable[str] = ()) -> None:
         """Take over manifests (key, stamp, producer, content) and forget others."""

@@ -66,7 +66,7 @@ def test_order_of_eviction(store, monkeypatch):
     now = manifests["old"].created.timestamp() + 10_000
     monkeypatch.setattr(time, "time", lambda: now)
     ages = {"old": 5000, "new": 100, "large": 2000, "dear": 9000}
-    store.index.stamps()
+    store.index.rows()
     used_at(store, {manifests[name].key: now - idle for name, idle in ages.items()})
     order = []
     while store.manifests():
@@ -210,6 +210,23 @@ def test_an_index_that_cannot_be_written_is_done_without(store, monkeypatch, tmp
     assert poor.manifests() == [manifest]
     assert poor.get(manifest.key)
     assert poor.index.uses().keys() == {manifest.key}
+
+
+def test_an_index_that_fails_half_way_hides_nothing_from_the_collector(store, monkeypatch):
+    monkeypatch.setattr("ntk_explorer.store.index.PATIENCE", 0.05)
+    put(store, 0)
+    age(Path(store.address), days=2)
+    assert kept(store) == {0}
+    put(store, 1)
+    late = Store(store.address)
+    late.index.rows()
+    other = sqlite3.connect(store.index.path)
+    other.execute("BEGIN IMMEDIATE")
+    assert late.collect().orphan_bytes == 0  # reads the index, and cannot write to it
+    other.close()
+    assert late.index.path == ":memory:"
+    assert kept(late) == {0, 1}
+    assert all(late.get(an_identity(number).key) for number in (0, 1))
 
 
 def test_every_address_has_an_index_of_its_own(tmp_path):
