@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ntk_explorer.datasets import load
+from ntk_explorer.datasets import LabelledData, load
 from ntk_explorer.errors import Cancelled, InvalidInput, explain_validation
 from ntk_explorer.jobs import Backend, Inline, Task
 from ntk_explorer.kernels import KERNELS
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import xarray as xr
+    import zarr
 
+    from ntk_explorer.kernels.estimate import Estimate
     from ntk_explorer.kernels.gram import TiledGram
 
 PRODUCER = "gram"
@@ -134,14 +136,16 @@ def compute_gram(
 
     Raises:
         Cancelled: ``cancel`` returned true; finished tiles are in the store.
-        TooLarge: a tile does not fit in memory.
+        TooLarge: one tile per worker does not fit in memory.
         InvalidInput: what :func:`ntk_explorer.kernels.gram.gram` refuses.
         NTKExplorerError: some tiles could not be computed; the others are in the store.
     """
     store, backend = store if isinstance(store, Store) else Store(store), backend or Inline()
-    examples = fingerprint(load(plan.sweep.data).x)
+    data = load(plan.sweep.data)
+    examples = _fingerprint(data)
     key = plan.identity(examples).key
     if (found := store.open(key)) is None:
+        _require_memory(plan, data, backend)
         matrix = _prepared(plan.model_dump_json(), examples, store.address)
         with shown(progress, "tiles") as report:
             _finish(matrix, backend, report, cancel or (lambda: False))
@@ -156,26 +160,52 @@ def estimate_gram(plan: GramPlan, *, store: Store | None = None, workers: int = 
     """Memory and time of the tiles that the store does not have, at this machine's own rate of matrix products.
 
     Raises:
-        TooLarge: one tile per worker does not fit in memory.
+        TooLarge: one tile does not fit in memory.
     """
-    import jax  # not above: plans and results are handled without jax
-
-    from ntk_explorer.kernels.gram import plan_tiles
-    from ntk_explorer.reading.machine import matmul_rate
+    from ntk_explorer.reading.machine import matmul_rate  # not above: it imports jax
 
     store, data = store or Store(), load(plan.sweep.data)
-    identity, sweep, side = plan.identity(fingerprint(data.x)), plan.sweep, min(plan.tile, len(data.x))
-    chunks = (-(-len(data.x) // side)) ** 2
+    identity = plan.identity(_fingerprint(data))
+    chunks = (-(-len(data.x) // _side(plan, data))) ** 2
     if identity.key in store:
         return SweepEstimate(0, 0.0, 0, chunks)
     found = sum(name.startswith(f"{KERNEL}/c/") for name in store.shared(identity).keys())  # noqa: SIM118, not a dict
+    cost = _tile_cost(plan, data)
+    seconds = cost.seconds(matmul_rate(plan.sweep.dtype)) * (chunks - found) / chunks
+    return SweepEstimate(cost.bytes * workers, seconds / workers, chunks - found, found)
+
+
+def _tile_cost(plan: GramPlan, data: LabelledData) -> Estimate:
+    """Memory of one tile, and operations of all."""
+    import jax  # not above: plans and results are handled without jax
+
+    from ntk_explorer.kernels.gram import plan_tiles
+
+    sweep, options = plan.sweep, {"batch_size": _side(plan, data), "in_memory": False}
     with jax.enable_x64(sweep.dtype == "float64"):
         network = network_at(sweep, data, sweep.widths[0])
         params = jax.eval_shape(network.init, jax.random.key(0))
         x = jax.ShapeDtypeStruct(data.x.shape, sweep.dtype)
-        cost = plan_tiles(plan.transformed(), network.apply, params, x, batch_size=side, in_memory=False).cost
-    seconds = cost.seconds(matmul_rate(sweep.dtype)) * (chunks - found) / chunks
-    return SweepEstimate(cost.bytes * workers, seconds / workers, chunks - found, found)
+        return plan_tiles(plan.transformed(), network.apply, params, x, **options).cost
+
+
+def _require_memory(plan: GramPlan, data: LabelledData, backend: Backend) -> None:
+    from ntk_explorer.reading.machine import available_bytes  # not above: it imports jax
+
+    if backend.here and backend.workers > 1:  # the memory of other machines is theirs to judge
+        cost = _tile_cost(plan, data)
+        cost = replace(cost, what=f"{cost.what}, {backend.workers} tiles at a time", bytes=cost.bytes * backend.workers)
+        cost.require(available_bytes(), "Take fewer workers or smaller tiles.")
+
+
+def _side(plan: GramPlan, data: LabelledData) -> int:
+    """Examples along the side of a tile."""
+    return min(plan.tile, len(data.x))
+
+
+def _fingerprint(data: LabelledData) -> str:
+    """Of the examples with their labels: these stand beside the matrix, and some kernels use them."""
+    return fingerprint(data.x, label_of(data)["label"])
 
 
 def _finish(matrix: _Matrix, *running: Any) -> None:
@@ -223,24 +253,24 @@ def tile(plan_json: str, examples: str, store: str, row: int, column: int) -> di
         ``found``: whether it was there.
     """
     matrix = _prepared(plan_json, examples, store)
-    place = next((p for p in matrix.missing() if (p[0].start, p[1].start) == (row, column)), None)
+    array = matrix.array()
+    missing = matrix.work.missing(array, matrix.work.size)
+    place = next((p for p in missing if (p[0].start, p[1].start) == (row, column)), None)
     if place is None:
         return {"found": True}
     with matrix.settings():
-        matrix.work.put(matrix.array, matrix.compute(*place))
+        matrix.work.put(array, matrix.compute(*place))
     return {"found": False}
 
 
 @dataclass(frozen=True)
 class _Matrix:
-    """A matrix under way: its tiles, and the array that they are written to."""
+    """A matrix under way: its tiles, and where they are written to."""
 
     plan: GramPlan
     examples: str
     work: TiledGram
     attempt: Attempt
-    array: OnDisk
-    present: _Present
     compute: Callable[[slice, slice], Any]
 
     def settings(self):
@@ -249,13 +279,16 @@ class _Matrix:
 
         return jax.enable_x64(self.plan.sweep.dtype == "float64")
 
-    def missing(self) -> list[tuple[slice, slice]]:
-        """Rows and columns of the tiles that are not there."""
-        self.present.look()
-        return self.work.missing(self.array, self.work.size)
+    def array(self) -> OnDisk:
+        """The array and what there is of it; whoever comes first makes it, also after somebody has deleted it."""
+        array, labelled = self._zarr, self.work.labelled
+        present = self.attempt.keys()
+        if not {f"{KERNEL}/zarr.json", *(f"{name}/c/0" for name in labelled.coords)} <= present:
+            array, present = self._made(), self.attempt.keys()
+        return OnDisk(array, labelled.lead, present.__contains__)
 
     def tasks(self) -> list[Task]:
-        """The tasks that compute them, panel by panel."""
+        """The tasks that compute the missing tiles, panel by panel."""
         common = {
             "plan_json": self.plan.model_dump_json(),
             "examples": self.examples,
@@ -268,22 +301,26 @@ class _Matrix:
                 common | {"row": rows.start, "column": columns.start},
                 f"tile ({rows.start}, {columns.start}) of {self.plan.title}",
             )
-            for rows, columns in self.missing()
+            for rows, columns in self.work.missing(self.array(), self.work.size)
         ]
 
+    @cached_property
+    def _zarr(self) -> zarr.Array:
+        return self._made()
 
-class _Present:
-    """The chunks that there were when it was last looked."""
-
-    def __init__(self, attempt: Attempt):
-        self._attempt = attempt
-        self.look()
-
-    def look(self) -> None:
-        self._names = self._attempt.keys()
-
-    def __call__(self, name: str) -> bool:
-        return name in self._names
+    def _made(self) -> zarr.Array:
+        """The artefact's arrays."""
+        attempt, labelled, side = self.attempt, self.work.labelled, self.work.size
+        attempt.group({"coordinates": " ".join(labelled.coords)})
+        for name, (dim, values) in labelled.coords.items():
+            attempt.create(name, values.shape, values.dtype, (dim,))[...] = values
+        chunks = tuple(
+            side if dim in ("x1", "x2") else length for dim, length in zip(labelled.dims, labelled.shape, strict=True)
+        )
+        attributes = self.work.attrs | {CHUNK: side}
+        return attempt.create(
+            KERNEL, labelled.shape, labelled.dtype, labelled.dims, chunks=chunks, attributes=attributes
+        )
 
 
 # The tiles of a matrix come one after the other: network and data are had once, and the rows read last are held.
@@ -295,7 +332,7 @@ def _prepared(plan_json: str, examples: str, store: str) -> _Matrix:
 
     plan = GramPlan.model_validate_json(plan_json)
     sweep, data = plan.sweep, load(plan.sweep.data)
-    require_same(data, examples)
+    require_same(data, _fingerprint(data), examples)
     attempt = Store(store).shared(plan.identity(examples))
     with jax.enable_x64(sweep.dtype == "float64"):
         network = network_at(sweep, data, sweep.widths[0])
@@ -306,24 +343,9 @@ def _prepared(plan_json: str, examples: str, store: str) -> _Matrix:
             jax.numpy.asarray(data.x, sweep.dtype),
             labels=label_of(data)["label"],
             precision=plan.precision,
-            bounds={"batch_size": min(plan.tile, len(data.x)), "in_memory": False},
+            bounds={"batch_size": _side(plan, data), "in_memory": False},
         )
-        present = _Present(attempt)
-        return _Matrix(plan, examples, work, attempt, _array(attempt, work, present), present, work.computer())
-
-
-def _array(attempt: Attempt, work: TiledGram, present: _Present) -> OnDisk:
-    """The artefact's arrays, made by whoever comes first."""
-    work.require_tiles()
-    labelled, side = work.labelled, work.size
-    attempt.group({"coordinates": " ".join(labelled.coords)})
-    for name, (dim, values) in labelled.coords.items():
-        attempt.create(name, values.shape, values.dtype, (dim,))[...] = values
-    chunks = [
-        side if dim in ("x1", "x2") else length for dim, length in zip(labelled.dims, labelled.shape, strict=True)
-    ]
-    attributes = work.attrs | {CHUNK: side}
-    array = attempt.create(
-        KERNEL, labelled.shape, labelled.dtype, labelled.dims, chunks=tuple(chunks), attributes=attributes
-    )
-    return OnDisk(array, labelled.lead, present)
+        work.require_tiles()
+        matrix = _Matrix(plan, examples, work, attempt, work.computer())
+        matrix.array()  # here, where its type is that of the plan
+        return matrix

@@ -65,17 +65,17 @@ def cell(plan_json: str, width: int, index: int, examples: str, store: str) -> d
 def _prepared(plan_json: str, examples: str) -> tuple[SweepPlan, LabelledData, dict, WidthLimit]:
     plan = SweepPlan.model_validate_json(plan_json)
     data = load(plan.data)
-    require_same(data, examples)
+    require_same(data, fingerprint(data.x), examples)
     return plan, data, cell_identities(plan, data), WidthLimit(plan, data)
 
 
-def require_same(data: LabelledData, examples: str) -> None:
-    """Refuse data with another fingerprint than the one that a task was made for.
+def require_same(data: LabelledData, found: str, examples: str) -> None:
+    """Refuse data whose fingerprint is ``found`` where a task was made for another.
 
     Raises:
         InvalidInput: they differ.
     """
-    if fingerprint(data.x) != examples:
+    if found != examples:
         raise InvalidInput(
             f"The data set {data.name!r} holds other examples here than where the job was started",
             "Give all workers the same file under the same path.",

@@ -1,12 +1,15 @@
 """Gram matrices as jobs of many tiles: the numbers, what is found again, and faults."""
 
+from contextlib import closing
+
 import jax
 import numpy as np
 import pytest
 import xarray as xr
 
 from ntk_explorer.datasets import load
-from ntk_explorer.errors import Cancelled
+from ntk_explorer.errors import Cancelled, TooLarge
+from ntk_explorer.jobs import WorkerPool
 from ntk_explorer.kernels.gram import gram
 from ntk_explorer.store import Store
 from ntk_explorer.sweeps.cells import initialise, network_at
@@ -96,6 +99,39 @@ def test_a_chunk_damaged_under_way_is_computed_again(damage, store, tmp_path):
     chunk.write_bytes({"cut": content[:-9], "flip": content, "empty": b""}[damage])
     found = compute_gram(plan(), store=store)
     np.testing.assert_array_equal(found.values, reference(plan()).values)
+
+
+def test_what_was_deleted_or_damaged_is_computed_anew_by_the_same_process(store, tmp_path):
+    expected = compute_gram(plan(), store=store).values
+    (manifest,) = store.manifests("gram")
+    store.delete(manifest.key)
+    np.testing.assert_array_equal(compute_gram(plan(), store=store).values, expected)
+    next((tmp_path / "kept").rglob("kernel/c/0/0")).write_bytes(b"")
+    again = compute_gram(plan(), store=store)
+    np.testing.assert_array_equal(again.values, expected)
+    np.testing.assert_array_equal(again["label1"], load(plan().sweep.data).y)
+    assert len(store.quarantined) == 1
+
+
+def test_examples_with_other_labels_are_another_matrix(store, tmp_path):
+    found, examples = [], []
+    for labels in ([0, 1, 2, 3], [1, 0, 3, 2]):
+        path = tmp_path / "data.npz"
+        np.savez(path, x=np.eye(4, dtype=np.float32), y=labels)
+        sweep = plan_sweep({"name": "npz", "path": str(path), "n": 4}, "mlp", widths=[8], seeds=1)
+        found.append(compute_gram(GramPlan(sweep=sweep, kernel="loss_gradient"), store=store))
+        examples.append(load(sweep.data))
+        np.testing.assert_array_equal(found[-1]["label1"], examples[-1].y)
+    np.testing.assert_array_equal(examples[0].x, examples[1].x)
+    assert not np.allclose(*found)
+
+
+def test_tiles_that_fit_one_at_a_time_only_are_refused_for_several_workers(store, monkeypatch):
+    needed = estimate_gram(plan(), store=store).bytes
+    monkeypatch.setattr("ntk_explorer.reading.machine.available_bytes", lambda: int(1.5 * needed))
+    with closing(WorkerPool(2)) as workers, pytest.raises(TooLarge, match="2 tiles at a time"):
+        compute_gram(plan(), store=store, backend=workers)
+    compute_gram(plan(), store=store)
 
 
 def test_plain_xarray_reads_it(store, tmp_path):
