@@ -189,6 +189,9 @@ class Stored(ObjectStore):
         with self._objects.explained():
             await super().set(key, value)
 
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        """Write nothing: this is how Zarr makes a group of every folder above an array, up to the store's own."""
+
 
 class Listed(Stored):
     """Files of one artefact, each compared with the manifest whenever it is read."""

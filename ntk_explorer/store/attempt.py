@@ -105,9 +105,10 @@ class Attempt:
         raise NTKExplorerError(f"The array {name!r} cannot be made in {self.store.address!r}", "Try again.")
 
     def keys(self) -> set[str]:
-        """Names of the files that are there, such as ``kernel/zarr.json`` and ``kernel/c/0/3``, by one listing."""
+        """Names of the chunks that are there, such as ``kernel/c/0/3``, by one listing."""
         start = f"{self.folder}/{DATA}/"
-        return {item["path"].removeprefix(start) for item in self.store.objects.below(self.folder)}
+        found = {item["path"].removeprefix(start) for item in self.store.objects.below(self.folder)}
+        return {path for path in found if not path.endswith("zarr.json")}
 
     def seal(
         self,

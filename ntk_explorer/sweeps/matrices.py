@@ -283,7 +283,7 @@ class _Matrix:
         """The array and what there is of it; whoever comes first makes it, also after somebody has deleted it."""
         array, labelled = self._zarr, self.work.labelled
         present = self.attempt.keys()
-        if not {f"{KERNEL}/zarr.json", *(f"{name}/c/0" for name in labelled.coords)} <= present:
+        if not {f"{name}/c/0" for name in labelled.coords} <= present:  # the labels, which are written first
             array, present = self._made(), self.attempt.keys()
         return OnDisk(array, labelled.lead, present.__contains__)
 

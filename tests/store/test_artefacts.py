@@ -118,6 +118,9 @@ def test_chunks_are_written_by_many_and_sealed_once(any_store):
     assert any_store.shared(an_identity()).seal() == manifest
     np.testing.assert_array_equal(any_store.get(manifest.key).dataset["kernel"], values)
     np.testing.assert_array_equal(any_store.open(manifest.key).dataset["kernel"], values)
+    files = {f"{manifest.folder}/{file.path}" for file in manifest.files}
+    assert {item["path"] for item in any_store.objects.below("objects")} == files
+    assert not any_store.objects.exists("zarr.json")
 
 
 def test_chunks_that_hold_the_fill_value_are_written_too(store):
