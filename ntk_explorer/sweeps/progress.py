@@ -46,6 +46,8 @@ class Clock:
         self._workers = max(1, workers)
         self._first: dict[Kind, float] = {}
         self._again: dict[Kind, float] = {}
+        # First times by width: of every network, and under None of all.
+        self._widths: dict[str | None, dict[int, float]] = {}
 
     @property
     def elapsed(self) -> float:
@@ -54,25 +56,28 @@ class Clock:
 
     def record(self, kind: Kind, seconds: float) -> None:
         """Note the time of a computed cell."""
-        (self._again if kind in self._first else self._first)[kind] = seconds
+        if kind in self._first:
+            self._again[kind] = seconds
+            return
+        network, width = kind
+        self._first[kind] = seconds
+        for known in (network, None):
+            self._widths.setdefault(known, {}).setdefault(width, seconds)
 
     def left(self, kinds: Iterable[Kind]) -> float | None:
         """Seconds for cells of these kinds still to come; None before the first has been timed."""
         if not self._first:
             return None
-        seen, total = set(self._first), 0.0
+        gains = [again / self._first[kind] for kind, again in self._again.items()]
+        gain, seen, total = min(1.0, fmean(gains)) if gains else 1.0, set(self._first), 0.0
         for kind in kinds:
-            total += self._again_seconds(kind) if kind in seen else self._first_seconds(kind)
+            first = self._first_seconds(kind)
+            total += self._again.get(kind, first * gain) if kind in seen else first
             seen.add(kind)
         return total / self._workers
 
     def _first_seconds(self, kind: Kind) -> float:
         # Time grows with width: the nearest one that has been timed, of the same network if there is one, is the guide.
-        return self._first[min(self._first, key=lambda known: (known[0] != kind[0], abs(known[1] - kind[1])))]
-
-    def _again_seconds(self, kind: Kind) -> float:
-        if kind in self._again:
-            return self._again[kind]
-        first = self._first_seconds(kind)
-        shared = [self._again[known] / self._first[known] for known in self._again if known in self._first]
-        return first * min(1.0, fmean(shared)) if shared else first
+        network, width = kind
+        known = self._widths.get(network) or self._widths[None]
+        return known[min(known, key=lambda other: abs(other - width))]

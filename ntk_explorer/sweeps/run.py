@@ -87,11 +87,10 @@ def iterate_steps(
     plans = (plans,) if isinstance(plans, SweepPlan) else tuple(plans)
     store, backend = store if isinstance(store, Store) else Store(store), backend or Inline()
     sweeps, missing, clock, done = [_Sweep.begun(plan, store) for plan in plans], [], Clock(backend.workers), 0
-    total = sum(len(plan.cells) for plan in plans)
+    total, present = sum(len(plan.cells) for plan in plans), store.keys()
     for sweep in sweeps:
-        absent = store.missing(identity.key for identity in sweep.identities.values())
         for place, identity in sweep.identities.items():
-            cell = None if identity.key in absent else sweep.find(place, found=True)
+            cell = sweep.find(place, found=True) if identity.key in present else None
             if cell is None:
                 missing.append((sweep, place))
                 continue
@@ -126,6 +125,7 @@ def _computed(
     for sweep, place in missing:  # several sweeps may share a cell
         wanted.setdefault(sweep.identities[place].key, []).append((sweep, place))
     tasks = [cell_task(sweep.plan, sweep.identities, place, sweep.store) for (sweep, place), *_ in wanted.values()]
+    kinds = {key: _kind(*owners[0]) for key, owners in wanted.items()}
     failed: list[Outcome] = []
     with closing(backend.run(tasks)) as outcomes:
         for outcome in outcomes:
@@ -135,11 +135,12 @@ def _computed(
             owners = wanted.pop(outcome.task.key)
             found = [] if outcome.error else [(sweep, sweep.find(place, found=False)) for sweep, place in owners]
             cells = [(sweep, cell) for sweep, cell in found if cell is not None]
+            kind = kinds.pop(outcome.task.key)
             if not cells:
                 failed.append(outcome)
                 continue
-            clock.record(_kind(*owners[0]), float(cells[0][1].arrays["seconds"]))
-            left = clock.left(_kind(*others[0]) for others in wanted.values())
+            clock.record(kind, float(cells[0][1].arrays["seconds"]))
+            left = clock.left(kinds.values())
             yield from ((sweep, cell, left) for sweep, cell in cells)
     if failed:
         raise failure(failed, len(tasks), "cells")
