@@ -170,7 +170,11 @@ class TiledGram:
 
     def missing(self, destination: Destination, size: int) -> list[Place]:
         """Rows and columns of the tiles that are not there, whole, with their mirror images."""
-        return [place for place in self.tiled.grid(size) if not self._there(destination, *place)]
+        return [place for place in self.tiled.grid(size) if not self.there(destination, *place)]
+
+    def there(self, destination: Destination, rows: slice, columns: slice) -> bool:
+        """Whether a tile is there, whole, with its mirror image."""
+        return destination.has(rows, columns) and (not self._symmetric or destination.has(columns, rows))
 
     def fill(self, destination: Destination, size: int, progress: Callable[[float], None] | None = None) -> None:
         """Compute all tiles that are not there yet, those below the diagonal as mirror images."""
@@ -212,9 +216,6 @@ class TiledGram:
     @property
     def _symmetric(self) -> bool:
         return self.tiled.x2 is None
-
-    def _there(self, destination: Destination, rows: slice, columns: slice) -> bool:
-        return destination.has(rows, columns) and (not self._symmetric or destination.has(columns, rows))
 
     def _array(self, values: Any) -> np.ndarray:
         return np.stack([np.asarray(share) for share in values.values()]) if self.labelled.by else np.asarray(values)

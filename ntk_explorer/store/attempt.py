@@ -104,6 +104,10 @@ class Attempt:
                     self.store.objects.remove([f"{self.folder}/{DATA}/{name}/{METADATA}"])
         raise NTKExplorerError(f"The array {name!r} cannot be made in {self.store.address!r}", "Try again.")
 
+    def __contains__(self, chunk: str) -> bool:
+        """Whether one chunk is there; for many, ask for :meth:`keys`."""
+        return self.store.objects.exists(f"{self.folder}/{DATA}/{chunk}")
+
     def keys(self) -> set[str]:
         """Names of the chunks that are there, such as ``kernel/c/0/3``, by one listing."""
         start = f"{self.folder}/{DATA}/"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -253,13 +253,12 @@ def tile(plan_json: str, examples: str, store: str, row: int, column: int) -> di
         ``found``: whether it was there.
     """
     matrix = _prepared(plan_json, examples, store)
-    array = matrix.array()
-    missing = matrix.work.missing(array, matrix.work.size)
-    place = next((p for p in missing if (p[0].start, p[1].start) == (row, column)), None)
-    if place is None:
+    work, array = matrix.work, matrix.array(matrix.attempt)
+    place = next(p for p in work.tiled.grid(work.size) if (p[0].start, p[1].start) == (row, column))
+    if work.there(array, *place):
         return {"found": True}
     with matrix.settings():
-        matrix.work.put(array, matrix.compute(*place))
+        work.put(array, matrix.compute(*place))
     return {"found": False}
 
 
@@ -279,12 +278,11 @@ class _Matrix:
 
         return jax.enable_x64(self.plan.sweep.dtype == "float64")
 
-    def array(self) -> OnDisk:
-        """The array and what there is of it; whoever comes first makes it, also after somebody has deleted it."""
-        array, labelled = self._zarr, self.work.labelled
-        present = self.attempt.keys()
-        if not {f"{name}/c/0" for name in labelled.coords} <= present:  # the labels, which are written first
-            array, present = self._made(), self.attempt.keys()
+    def array(self, present: Container[str]) -> OnDisk:
+        """The array, given what chunks there are; made by whoever comes first, and again when it was deleted."""
+        labelled, array = self.work.labelled, self._zarr
+        if not all(f"{name}/c/0" in present for name in labelled.coords):
+            array = self._made()
         return OnDisk(array, labelled.lead, present.__contains__)
 
     def tasks(self) -> list[Task]:
@@ -301,7 +299,7 @@ class _Matrix:
                 common | {"row": rows.start, "column": columns.start},
                 f"tile ({rows.start}, {columns.start}) of {self.plan.title}",
             )
-            for rows, columns in self.work.missing(self.array(), self.work.size)
+            for rows, columns in self.work.missing(self.array(self.attempt.keys()), self.work.size)
         ]
 
     @cached_property
@@ -347,5 +345,5 @@ def _prepared(plan_json: str, examples: str, store: str) -> _Matrix:
         )
         work.require_tiles()
         matrix = _Matrix(plan, examples, work, attempt, work.computer())
-        matrix.array()  # here, where its type is that of the plan
+        matrix.array(attempt)  # here, where its type is that of the plan
         return matrix
