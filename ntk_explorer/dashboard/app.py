@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import signal
 import sys
+import warnings
 import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import Any
 
 import panel as pn
 from bokeh.document import Document
+from bokeh.util.warnings import BokehUserWarning
 
 from ntk_explorer.dashboard.links import ExplorerState, from_query, to_query
 from ntk_explorer.dashboard.model import ExplorerModel
@@ -118,6 +120,8 @@ def serve(
         store: address of the store; None for the user's own.
         **engine: arguments of :func:`ntk_explorer.jobs.backend`: what the worker has others compute.
     """
+    # Nothing for a terminal: at each change of theme, panel-material-ui sends a table's own style sheets back.
+    warnings.filterwarnings("ignore", "reference already known", BokehUserWarning)
     shared = service(store, **engine)
     address = f"[{host}]" if ":" in host else host
     url = f"http://{'localhost' if host in ('127.0.0.1', '::1') else address}:{port}/{query}"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import panel as pn
 import panel_material_ui as pmui
 
+from ntk_explorer.dashboard.layout import tall
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.dashboard.safe_text import safe_text
 from ntk_explorer.jobs.worker import JobState
 from ntk_explorer.sweeps.estimate import human_seconds
 
 PERIOD = 1000  # ms between two looks, while somebody looks
+WHILE = 4.0  # seconds between two readings of the store as results come
 NOTHING = "Nothing is running. What any page of this server computes is shown here while it runs."
 # A lesson must not depend on who presses what: nobody can end another person's work.
 WHOSE = "Only who started a job can stop it. A job ends by itself when nobody waits for it any more."
@@ -22,17 +25,18 @@ class RunningNow(pn.viewable.Viewer):
     """One line per job, refreshed while the tab is open; a Stop on the session's own job."""
 
     def __init__(self, model: ExplorerModel, *, tab: str, changed: Callable[[], None], **params):
-        """``changed`` is called when a job has brought its first results, and when one has gone."""
+        """``changed`` is called when a job has gone or brought its first results, and now and then as they come."""
         super().__init__(**params)
         self._model, self._tab, self._changed = model, tab, changed
         self._lines: dict[str, _Line] = {}
-        self._begun: set[str] = set()  # jobs that have results
+        self._steps: dict[str, int] = {}  # results of each job when it was last told of
+        self._told = 0.0
         self._empty = pn.pane.HTML(f"<span style='opacity:.75'>{NOTHING}</span>", margin=(4, 12))
         self._hint = pn.pane.HTML(f"<span style='opacity:.75'>{WHOSE}</span>", visible=False, margin=(4, 12))
-        self._place = pn.Column(self._empty, sizing_mode="stretch_width", margin=0)
+        self._place = tall()
         self._clock = pn.state.add_periodic_callback(self.refresh, PERIOD, start=False) if pn.state.curdoc else None
-        model.param.watch(self._follow, "state")
-        self._follow()
+        model.param.watch(self._follow, ["state", "status"])
+        pn.state.onload(self._follow)  # what is changed before a page is loaded may not reach the browser
 
     def _follow(self, *_) -> None:
         """Look now, and go on looking, while the tab is open."""
@@ -52,12 +56,17 @@ class RunningNow(pn.viewable.Viewer):
         for job in jobs:
             line = self._lines.setdefault(job.key, _Line(self._model))
             line.show(job, own=self._is_own(job))
-        if gone or new:
+        if gone or new or not self._place.objects:
             self._place[:] = [*(self._lines[job.key].row for job in jobs), self._hint if jobs else self._empty]
         self._hint.visible = not all(self._is_own(job) for job in jobs)
-        begun = {job.key for job in jobs if job.last.get("step")}
-        if begun != self._begun or gone:
-            self._begun = begun
+        self._tell({job.key: job.last.get("step", 0) for job in jobs})
+
+    def _tell(self, steps: dict[str, int]) -> None:
+        """Say that results have come: the first ones and the end at once, others after a while."""
+        begun = {key for key, step in steps.items() if step}
+        news = begun != {key for key, step in self._steps.items() if step} or self._steps.keys() - steps.keys()
+        if news or (steps != self._steps and time.monotonic() > self._told + WHILE):
+            self._steps, self._told = steps, time.monotonic()
             self._changed()
 
     def _is_own(self, job: JobState) -> bool:

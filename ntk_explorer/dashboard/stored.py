@@ -46,7 +46,7 @@ class Stored(pn.viewable.Viewer):
             "netcdf": _button("NetCDF", "download", lambda: shelf.netcdf(self._send)),
         }
         self._words = pmui.TextInput(label="filter", placeholder="digits relu …", size="small", width=170, margin=2)
-        refresh = pmui.IconButton(icon="refresh", description="Read the store again", size="small", margin=2)
+        refresh = pmui.IconButton(icon="refresh", description="Refresh", size="small", margin=2)
         refresh.on_click(lambda _: shelf.refresh())
         self._said = pn.pane.HTML("", sizing_mode="stretch_width", margin=(2, 8))
         self._about = pn.pane.HTML("", sizing_mode="stretch_width", margin=(6, 14), styles={"opacity": ".8"})
@@ -60,8 +60,8 @@ class Stored(pn.viewable.Viewer):
         shelf.param.watch(self._refresh, ["contents", "chosen", "doing", "note", "problem"])
         model.param.watch(self._follow, "state")
         model.param.watch(self._done, "status")
-        self._follow()
         self._refresh()
+        pn.state.onload(self._follow)  # what is changed before a page is loaded may not reach the browser
 
     def _follow(self, *_) -> None:
         shown = self._model.state.view.tab == self._tab

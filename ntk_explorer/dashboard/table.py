@@ -80,6 +80,13 @@ def _row(item: Item) -> dict[str, Any]:
     }
 
 
+def _changes(before: pd.DataFrame, after: pd.DataFrame) -> dict[str, list[tuple[int, Any]]]:
+    """Cells of the same rows that differ, by column, as (place, value)."""
+    pairs = {name: zip(before[name], after[name], strict=True) for name in COLUMNS}
+    changed = {name: [(k, new) for k, (old, new) in enumerate(both) if old != new] for name, both in pairs.items()}
+    return {name: cells for name, cells in changed.items() if cells}
+
+
 class StoredTable(pn.viewable.Viewer):
     """The rows that match the filter; what is ticked is what the shelf has as chosen."""
 
@@ -116,8 +123,10 @@ class StoredTable(pn.viewable.Viewer):
         self._show()
 
     def _show(self, *_) -> None:
-        table = matching(rows(self._shelf.items), self._words)
-        if table.equals(self._table.value):
+        table, before = matching(rows(self._shelf.items), self._words), self._table.value
+        if table.index.equals(before.index):  # keeps the reader's place, order and ticks
+            if changes := _changes(before, table):
+                self._table.patch(changes, as_index=False)
             return
         self._busy = True
         try:

@@ -126,11 +126,18 @@ class StoredSweep:
         return len(self.plan.cells)
 
 
-def stored_sweeps(store: Store) -> list[StoredSweep]:
-    """Every sweep with a record in the store that can be read here, the latest first."""
-    cells = {manifest.key: manifest for manifest in store.manifests(CELLS)}
+def stored_sweeps(store: Store, manifests: Iterable[Manifest] | None = None) -> list[StoredSweep]:
+    """Every sweep with a record in the store that can be read here, the latest first.
+
+    Args:
+        store: where they are kept.
+        manifests: all of the store's, where they have been read already.
+    """
+    by_producer: dict[str, dict[str, Manifest]] = {PRODUCER: {}, CELLS: {}}
+    for manifest in store.manifests() if manifests is None else manifests:
+        by_producer.setdefault(manifest.producer, {})[manifest.key] = manifest
     pins = store.pins()
-    found = [_stored(manifest, cells, pins) for manifest in store.manifests(PRODUCER)]
+    found = [_stored(record, by_producer[CELLS], pins) for record in by_producer[PRODUCER].values()]
     return sorted(filter(None, found), key=lambda sweep: sweep.created, reverse=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,10 +27,11 @@ class StoredGram:
     pinned: bool
 
 
-def stored_grams(store: Store) -> list[StoredGram]:
-    """Every Gram matrix whose plan can be read here, the latest first."""
+def stored_grams(store: Store, manifests: Iterable[Manifest] | None = None) -> list[StoredGram]:
+    """Every Gram matrix whose plan can be read here, the latest first; see :func:`stored_sweeps`."""
     pins = store.pins()
-    return [found for manifest in store.manifests(PRODUCER) if (found := _stored(manifest, pins)) is not None]
+    grams = (m for m in (store.manifests(PRODUCER) if manifests is None else manifests) if m.producer == PRODUCER)
+    return [found for manifest in grams if (found := _stored(manifest, pins)) is not None]
 
 
 def _stored(manifest: Manifest, pins: set[str]) -> StoredGram | None:
