@@ -46,7 +46,8 @@ def test_an_interrupt_that_falls_into_a_collection_is_heard():
     with program(LOST) as running:
         running.send_signal(signal.SIGINT)
         out, errors = running.communicate(timeout=20)
-    assert out.splitlines() == ["went on", "heard"]
+    # On a busy machine the interrupt comes while the line is printed.
+    assert out.replace("\n", "") == "went onheard"
     assert errors == ""
     assert running.returncode == 0
 
