@@ -68,18 +68,20 @@ def import_(store: Store, path: Path) -> list[str]:
     Raises:
         InvalidInput: the file is no such archive, or is damaged; artefacts that precede the damage are kept.
     """
-    taken: list[str] = []
+    taken, seen = [], False
     with _told(path, "read"), tarfile.open(path, "r:") as archive:
-        members = (member for member in archive if member.isfile())
+        # A sparse member may claim any size, and is none of ours.
+        members = (member for member in archive if member.isfile() and not member.issparse())
         member = next(members, None)
         while member is not None:
             manifest = _manifest(archive, member)
+            seen = seen or manifest is not None
             if manifest is None or manifest.key in store:
                 member = next(members, None)
                 continue
             member = _take(store, archive, manifest, members)
             taken.append(manifest.key)
-        if not archive.getmembers():
+        if not seen:
             raise InvalidInput(f"{str(path)!r} holds no artefacts", "Give a file that `store export` has written.")
     return taken
 

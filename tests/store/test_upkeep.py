@@ -312,7 +312,8 @@ def test_nothing_leaves_the_store_by_an_archive(store, tmp_path):
         link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
         archive.addfile(link)
     other = Store(tmp_path / "deep" / "other")
-    assert other.import_(evil) == []
+    with pytest.raises(InvalidInput, match="holds no artefacts"):
+        other.import_(evil)
     assert not other.objects.folder.exists()
     for bad, words in ((forged, "describes another artefact"), (climbing, "of another kind")):
         with tarfile.open(evil, "w") as archive:
