@@ -21,6 +21,8 @@ from ntk_explorer.jobs.tasks import Outcome, Outcomes, Task, distinct, explain, 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
+log = logging.getLogger(__name__)
+
 WINDOW = 1000  # tasks that the scheduler holds at a time: 10,000 took 21 s to submit, and 100 MB there
 # What they report, we say ourselves, once and in a sentence.
 NOISY = ("distributed.client", "distributed.comm", "distributed.core", "distributed.batched", "distributed.utils")
@@ -145,6 +147,8 @@ class Cluster:
         """
         answers: dict[str, Any] = {"scheduler": _ask(client.run_on_scheduler, inspect, self._terms, probe=False)}
         found = _ask(client.run, inspect, self._terms, on_error="return")
+        if found == {}:
+            log.warning("%s has no workers yet: tasks wait for the first", self.address)
         answers |= found if isinstance(found, dict) else {"workers": found}
         for name, answer in answers.items():
             if isinstance(answer, Exception):

