@@ -1,6 +1,7 @@
 """Gram matrices as jobs of many tiles: the numbers, what is found again, and faults."""
 
 from contextlib import closing
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from ntk_explorer.errors import Cancelled, TooLarge
 from ntk_explorer.jobs import WorkerPool
 from ntk_explorer.kernels.gram import gram
 from ntk_explorer.store import Store
+from ntk_explorer.sweeps import matrices
 from ntk_explorer.sweeps.cells import initialise, network_at
 from ntk_explorer.sweeps.matrices import GramPlan, compute_gram, estimate_gram
 from ntk_explorer.sweeps.plan import plan_sweep
@@ -111,6 +113,22 @@ def test_what_was_deleted_or_damaged_is_computed_anew_by_the_same_process(store,
     np.testing.assert_array_equal(again.values, expected)
     np.testing.assert_array_equal(again["label1"], load(plan().sweep.data).y)
     assert len(store.quarantined) == 1
+
+
+def test_a_worker_that_comes_late_changes_nothing_that_is_sealed(store, monkeypatch):
+    known = plan().model_dump_json(), matrices._fingerprint(load(plan().sweep.data)), store.address
+    matrix = matrices._prepared(*known)
+
+    def slow(rows, columns):
+        mine = matrix.compute(rows, columns)
+        monkeypatch.undo()
+        compute_gram(plan(), store=store)
+        return mine._replace(values=mine.values + 1)
+
+    monkeypatch.setattr(matrices, "_prepared", lambda *_: replace(matrix, compute=slow))
+    matrices.tile(*known, row=0, column=8)
+    np.testing.assert_array_equal(compute_gram(plan(), store=store).values, reference(plan()).values)
+    assert store.quarantined == []
 
 
 def test_examples_with_other_labels_are_another_matrix(store, tmp_path):
