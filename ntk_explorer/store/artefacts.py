@@ -14,6 +14,7 @@ from ntk_explorer.store.addresses import Objects, normalise
 from ntk_explorer.store.index import Index
 from ntk_explorer.store.keys import Identity, check_key
 from ntk_explorer.store.manifest import (
+    ASIDE,
     DATA,
     TAIL,
     Damaged,
@@ -336,7 +337,7 @@ class Store:
 
     def _set_aside(self, key: str, folder: str) -> None:
         """Move manifest and files to the quarantine, the manifest first."""
-        aside = f"quarantine/{key}.{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+        aside = f"quarantine/{key}.{datetime.now(UTC):{ASIDE}}"
         self.objects.move(manifest_name(key), f"{aside}/manifest.json")
         self.index.forget(key)
         for item in self.objects.below(folder):

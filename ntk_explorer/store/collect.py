@@ -8,12 +8,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ntk_explorer.amounts import read_bytes
 from ntk_explorer.errors import InvalidInput
-from ntk_explorer.store.manifest import SHARED, Damaged, Manifest
+from ntk_explorer.store.manifest import ASIDE, SHARED, Damaged, Manifest
 
 if TYPE_CHECKING:
     from ntk_explorer.store.artefacts import Store
@@ -153,12 +154,19 @@ def _sweep(store: Store) -> int:
     for item in [*store.objects.below("objects"), *store.objects.below("quarantine")]:
         folder = "/".join(item["path"].split("/")[: 4 if item["path"].startswith("objects/") else 2])
         sizes[folder] += item["size"]
-        written[folder] = max(written[folder], item["last_modified"].timestamp())
+        written[folder] = max(written[folder], item["last_modified"].timestamp(), _set_aside(folder))
     live = {manifest.folder for manifest in store.manifests()}  # after the listing: what was published since stays
     gone = [folder for folder in sizes if folder not in live and now - written[folder] > _patience(folder)]
     for folder in gone:
         store.objects.remove_tree(folder)
     return sum(sizes[folder] for folder in gone) + sum(_remove(path, now) for path in list(store.objects.staged()))
+
+
+def _set_aside(folder: str) -> float:
+    """When something came to the quarantine, by its name: its files keep the time at which they were written."""
+    with suppress(ValueError):
+        return datetime.strptime(f"{folder.rpartition('.')[2]}Z", f"{ASIDE}%z").timestamp()
+    return 0.0
 
 
 def _patience(folder: str) -> float:

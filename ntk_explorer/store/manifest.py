@@ -7,7 +7,7 @@ import math
 import platform
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -17,6 +17,7 @@ from ntk_explorer.store.keys import KEY, Identity, plain
 
 DATA = "data.zarr"
 SHARED = "shared"
+ASIDE = "%Y%m%dT%H%M%S%f"  # the time, in UTC, at the end of a name in the quarantine
 TAIL = 4  # bytes of the checksum at the end of every chunk
 PACKAGES = ("ntk-explorer", "jax", "numpy", "zarr")
 NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -177,12 +178,5 @@ def write_manifest(
 
 @cache
 def _here() -> dict[str, str]:
-    versions = {name: found for name in PACKAGES if (found := _version(name))}
+    versions = {name: version(name) for name in PACKAGES}
     return {**versions, "python": platform.python_version(), "host": platform.node()}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
