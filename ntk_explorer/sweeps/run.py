@@ -47,9 +47,8 @@ class _Sweep:
     store: Store
 
     @classmethod
-    def begun(cls, plan: SweepPlan, store: Store) -> _Sweep:
+    def begun(cls, plan: SweepPlan, data: LabelledData, store: Store) -> _Sweep:
         """The sweep with its record in the store: from now on it is known, however far it comes."""
-        data = load(plan.data)
         identities = cell_identities(plan, data)
         record = record_of(plan, data, identities.values())
         keep_record(store, plan, record, examples(data))
@@ -86,7 +85,9 @@ def iterate_steps(
     """
     plans = (plans,) if isinstance(plans, SweepPlan) else tuple(plans)
     store, backend = store if isinstance(store, Store) else Store(store), backend or Inline()
-    sweeps, missing, clock, done = [_Sweep.begun(plan, store) for plan in plans], [], Clock(backend.workers), 0
+    data = {config: load(config) for config in dict.fromkeys(plan.data for plan in plans)}
+    sweeps = [_Sweep.begun(plan, data[plan.data], store) for plan in plans]
+    missing, clock, done = [], Clock(backend.workers), 0
     total, present = sum(len(plan.cells) for plan in plans), store.keys()
     for sweep in sweeps:
         for place, identity in sweep.identities.items():
