@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ntk_explorer.amounts import human_bytes
-from ntk_explorer.store.collect import Usage, store_cap
 from ntk_explorer.sweeps import kept
 from ntk_explorer.sweeps.estimate import human_seconds
 from ntk_explorer.sweeps.kept import StoredSweep
@@ -18,6 +17,7 @@ from ntk_explorer.sweeps.matrices import PRODUCER as GRAM
 
 if TYPE_CHECKING:
     from ntk_explorer.store import Store
+    from ntk_explorer.store.collect import Usage
 
 Item = StoredSweep | StoredGram
 
@@ -58,9 +58,7 @@ def read_contents(store: Store) -> Contents:
     items = [*kept.stored_sweeps(store, manifests), *stored_grams(store, manifests)]
     items.sort(key=lambda item: item.created, reverse=True)
     listed = sum(manifest.producer in (kept.PRODUCER, GRAM) for manifest in manifests)
-    size = sum(manifest.nbytes for manifest in manifests)
-    usage = Usage(size, len(manifests), store_cap())
-    return Contents(tuple(items), usage, listed - len(items), len(store.quarantined))
+    return Contents(tuple(items), store.usage(manifests), listed - len(items), len(store.quarantined))
 
 
 def read_loss(store: Store, items: Sequence[Item]) -> Loss:

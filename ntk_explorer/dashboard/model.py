@@ -233,10 +233,15 @@ class ExplorerModel(param.Parameterized):
         self._ask(
             "estimate",
             ESTIMATE,
-            {"plan_json": plan.model_dump_json(), "store": self.store.address},
+            {"plan_json": plan.model_dump_json(), "store": self.store.address, "workers": self._workers},
             lambda estimate: told(estimate, estimate.get("refusal", "")),
             lambda problem: told(None, problem),
         )
+
+    @property
+    def _workers(self) -> int:
+        """Cells computed at a time on this machine."""
+        return max(1, (self._engine or {}).get("workers", 1))
 
     def _complain(self, problem: str) -> None:
         self.message = problem

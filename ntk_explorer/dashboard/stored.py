@@ -145,8 +145,9 @@ class _Confirmation(pn.viewable.Viewer):
 
 def _about(address: str, contents: Contents) -> str:
     usage = contents.usage
+    limit = f" of at most {human_bytes(usage.cap)}" if usage.enforced else ""
     line = (
-        f"Store: <code>{safe_text(address)}</code>, {human_bytes(usage.bytes)} of at most {human_bytes(usage.cap)} in "
+        f"Store: <code>{safe_text(address)}</code>, {human_bytes(usage.bytes)}{limit} in "
         f"{usage.artefacts} artefacts. {ANOTHER}"
     )
     if contents.others:

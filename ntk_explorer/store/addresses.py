@@ -34,10 +34,15 @@ Result = TypeVar("Result")
 
 
 def store_address() -> str:
-    """Where results are kept: ``$NTK_EXPLORER_STORE``, else a folder of the user's own."""
+    """Where results are kept: ``$NTK_EXPLORER_STORE``, else :func:`own_folder`."""
+    return os.environ.get(VARIABLE) or own_folder()
+
+
+def own_folder() -> str:
+    """The user's own store, in the data folder of this system."""
     import platformdirs
 
-    return os.environ.get(VARIABLE) or str(platformdirs.user_data_path("ntk-explorer") / "store")
+    return str(platformdirs.user_data_path("ntk-explorer") / "store")
 
 
 def normalise(address: str | Path | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -288,11 +288,11 @@ class Store:
 
         return collect(self, cap_bytes, keep=keep)
 
-    def usage(self) -> Usage:
+    def usage(self, manifests: Sequence[Manifest] | None = None) -> Usage:
         """How much is stored; see :func:`ntk_explorer.store.collect.usage`."""
         from ntk_explorer.store.collect import usage
 
-        return usage(self)
+        return usage(self, manifests)
 
     def export(self, keys: Iterable[str], path: str | Path) -> list[str]:
         """Write artefacts to one file; see :func:`ntk_explorer.store.transfer.export`."""

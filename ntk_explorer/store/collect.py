@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ntk_explorer.amounts import read_bytes
 from ntk_explorer.errors import InvalidInput
+from ntk_explorer.store.addresses import own_folder
 from ntk_explorer.store.manifest import ASIDE, SHARED, Damaged, Manifest
 
 if TYPE_CHECKING:
@@ -28,11 +29,15 @@ LOST, ABANDONED, LOOKED_AT = 1 * DAY, 7 * DAY, 30 * DAY
 
 @dataclass(frozen=True)
 class Usage:
-    """How much a store holds, in bytes and artefacts, and how many bytes it may."""
+    """How much a store holds, in bytes and artefacts, and how many bytes it may.
+
+    ``enforced`` says whether runs keep to that by themselves: in the user's own folder, or where the size was named.
+    """
 
     bytes: int
     artefacts: int
     cap: int
+    enforced: bool
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,11 @@ def store_cap() -> int:
         raise InvalidInput(f"${CAP_VARIABLE}: {error.problem}", error.remedy) from None
 
 
-def usage(store: Store) -> Usage:
-    """How much is stored, from the manifests."""
-    manifests = store.manifests()
-    return Usage(sum(manifest.nbytes for manifest in manifests), len(manifests), store_cap())
+def usage(store: Store, manifests: Sequence[Manifest] | None = None) -> Usage:
+    """How much is stored, from the manifests, which are read where they are not at hand."""
+    manifests = store.manifests() if manifests is None else manifests
+    enforced = CAP_VARIABLE in os.environ or store.address == own_folder()
+    return Usage(sum(manifest.nbytes for manifest in manifests), len(manifests), store_cap(), enforced)
 
 
 def verify(store: Store, *, deep: bool = False) -> Report:

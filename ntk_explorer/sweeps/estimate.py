@@ -133,13 +133,13 @@ def require_memory(plan: SweepPlan, data: LabelledData, width: int, *, workers: 
     cost.require(available_bytes(), remedy)
 
 
-def describe_sweep(plan_json: str, store: str | None = None) -> dict:
+def describe_sweep(plan_json: str, store: str | None = None, workers: int = 1) -> dict:
     """The estimate of a sweep as a dict, with ``refusal`` in words when it cannot be run; for the worker process."""
     plan = SweepPlan.model_validate_json(plan_json)
     try:
-        cost = estimate_sweep(plan, store=Store(store))
+        cost = estimate_sweep(plan, store=Store(store), workers=workers)
         if cost.cells:
-            require_memory(plan, load(plan.data), cost.widest)
+            require_memory(plan, load(plan.data), cost.widest, workers=workers)
     except TooLarge as error:
         return {**vars(cost), "text": cost.text(), "refusal": str(error)}
     except NTKExplorerError as error:

@@ -20,6 +20,8 @@ from ntk_explorer.errors import InvalidInput
 from ntk_explorer.store import Artefact, Identity, Manifest, Store, fingerprint
 from ntk_explorer.sweeps.assembly import CellResult, assemble
 from ntk_explorer.sweeps.cells import PRODUCER as CELLS
+from ntk_explorer.sweeps.cells import examples
+from ntk_explorer.sweeps.differences import network_in_words
 from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
 
 PRODUCER = "sweep"
@@ -63,10 +65,10 @@ def _of_one_length(arrays: list[np.ndarray]) -> list[np.ndarray]:
             for array in arrays]  # fmt: skip
 
 
-def found_cell(store: Store, key: str, place: tuple[int, int], examples: dict) -> CellResult | None:
+def found_cell(store: Store, key: str, place: tuple[int, int], known: dict) -> CellResult | None:
     """A cell of the store, or None where it is absent or damaged."""
     artefact = store.get(key)
-    return None if artefact is None else CellResult(*place, _arrays(artefact), examples, found=True)
+    return None if artefact is None else CellResult(*place, _arrays(artefact), known, found=True)
 
 
 def _arrays(artefact: Artefact) -> dict[str, np.ndarray]:
@@ -81,31 +83,32 @@ def _arrays(artefact: Artefact) -> dict[str, np.ndarray]:
 
 def record_of(plan: SweepPlan, data: LabelledData, cells: Iterable[Identity]) -> Identity:
     """What a sweep is in the store: its plan, its data and its cells."""
-    config = plan.model_dump(mode="json", exclude={"network": set(DERIVED), "data": {"path"}})
+    config, known = plan.model_dump(mode="json", exclude={"network": set(DERIVED), "data": {"path"}}), examples(data)
     return Identity(
         PRODUCER,
         REVISION,
         config,
         inputs=tuple(cell.key for cell in cells),
-        fingerprint=fingerprint(data.x),
+        fingerprint=fingerprint(data.x, known["label"], known["ids"]),  # labels are shown, though no cell uses them
         dtype=plan.dtype,
     )
 
 
-def keep_record(store: Store, plan: SweepPlan, record: Identity, examples: dict) -> None:
+def keep_record(store: Store, plan: SweepPlan, data: LabelledData, record: Identity) -> None:
     """Publish the record of a sweep, unless it is there."""
     if record.key in store:
         return
-    labels = xr.Dataset({"label": ("x1", examples["label"]), "ids": ("x1", examples["ids"])})
-    words = {"class_names": json.dumps([str(name) for name in examples["class_names"]])}
+    known = examples(data)
+    labels = xr.Dataset({"label": ("x1", known["label"]), "ids": ("x1", known["ids"])})
+    words = {"class_names": json.dumps([str(name) for name in known["class_names"]])}
     # An upload's path may be gone tomorrow; where the file stays, the plan can be run again as it is.
     path = {} if plan.data.path is None else {"path": str(plan.data.path)}
     store.put(record, labels, title=title(plan), scalars=words | path)
 
 
 def title(plan: SweepPlan) -> str:
-    """A sweep in a few words, for instance ``digits, n = 100 · mlp``."""
-    return f"{plan.data.name}, n = {plan.data.n} · {plan.network.architecture}"
+    """A sweep in a few words, for instance ``digits, n = 100 · MLP, depth 3, relu``."""
+    return f"{plan.data.name}, n = {plan.data.n} · {network_in_words(plan)}"
 
 
 @dataclass(frozen=True)
@@ -184,13 +187,13 @@ def open_sweep(store: Store, key: str) -> xr.Dataset:
 
 def stored_cells(store: Store, plan: SweepPlan, record: Artefact) -> Iterator[CellResult]:
     """The cells of a record that are there."""
-    examples = {
+    known = {
         "label": record.dataset["label"].values,
         "ids": record.dataset["ids"].values,
         "class_names": json.loads(str(record.manifest.scalars["class_names"])),
     }
     for place, key in zip(plan.cells, record.manifest.inputs, strict=True):
-        if (cell := found_cell(store, key, place, examples)) is not None:
+        if (cell := found_cell(store, key, place, known)) is not None:
             yield cell
 
 

@@ -47,12 +47,13 @@ class _Sweep:
     store: Store
 
     @classmethod
-    def begun(cls, plan: SweepPlan, data: LabelledData, store: Store) -> _Sweep:
-        """The sweep with its record in the store: from now on it is known, however far it comes."""
+    def of(cls, plan: SweepPlan, data: LabelledData, store: Store) -> _Sweep:
         identities = cell_identities(plan, data)
-        record = record_of(plan, data, identities.values())
-        keep_record(store, plan, record, examples(data))
-        return cls(plan, data, identities, record, store)
+        return cls(plan, data, identities, record_of(plan, data, identities.values()), store)
+
+    def publish(self) -> None:
+        """From now on the sweep is known, however far it comes."""
+        keep_record(self.store, self.plan, self.data, self.record)
 
     def find(self, place: tuple[int, int], *, found: bool) -> CellResult | None:
         cell = found_cell(self.store, self.identities[place].key, place, examples(self.data))
@@ -86,7 +87,7 @@ def iterate_steps(
     plans = (plans,) if isinstance(plans, SweepPlan) else tuple(plans)
     store, backend = store if isinstance(store, Store) else Store(store), backend or Inline()
     data = {config: load(config) for config in dict.fromkeys(plan.data for plan in plans)}
-    sweeps = [_Sweep.begun(plan, data[plan.data], store) for plan in plans]
+    sweeps = [_Sweep.of(plan, data[plan.data], store) for plan in plans]
     missing, clock, done = [], Clock(backend.workers), 0
     total, present = sum(len(plan.cells) for plan in plans), store.keys()
     for sweep in sweeps:
@@ -97,9 +98,11 @@ def iterate_steps(
                 continue
             done += 1
             yield Step(done, total, clock.elapsed, None, sweep.plan, cell)
+    _require_memory(missing, backend)
+    for sweep in sweeps:
+        sweep.publish()
     if not missing:
         return
-    _require_memory(missing, backend)
     yield None
     for item in _computed(missing, backend, clock):
         if item is not None:

@@ -83,9 +83,12 @@ def require_same(data: LabelledData, found: str, examples: str) -> None:
 
 
 def keep_within_cap(store: Store, *keys: str) -> None:
-    """Make room where a run has brought the store beyond its size; what the run was about stays."""
+    """Make room where a run has brought the store beyond its size; what the run was about stays.
+
+    A folder or bucket that several people may share is left alone, unless its size has been named.
+    """
     used = store.usage()
-    if used.bytes > used.cap:
+    if used.enforced and used.bytes > used.cap:
         store.collect(keep=keys)
 
 

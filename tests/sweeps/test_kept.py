@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 from ntk_explorer.datasets import load
-from ntk_explorer.errors import InvalidInput
+from ntk_explorer.errors import InvalidInput, TooLarge
 from ntk_explorer.store import Store
 from ntk_explorer.sweeps.cells import cell_identities
 from ntk_explorer.sweeps.kept import open_sweep, stored_sweeps
@@ -87,6 +87,25 @@ def test_a_file_that_changed_is_another_sweep(store, tmp_path):
     assert open_sweep(store, new.key).sizes["x1"] == 12  # the store has all that is shown
 
 
+def test_other_labels_of_the_same_examples_are_another_sweep_of_the_same_cells(store, tmp_path):
+    path = tmp_path / "mine.npz"
+    mine = plan_sweep({"name": "npz", "path": str(path), "n": 12}, widths=[4], seeds=1)
+    for labels in (np.arange(12) % 3, np.arange(12) // 4):
+        np.savez(path, x=np.eye(12, 5), y=labels)
+        (step,) = (step for step in iterate_steps(mine, store=store) if step is not None)
+        np.testing.assert_array_equal(np.sort(step.cell.examples["label"]), np.sort(labels))
+    assert step.cell.found
+    new, old = (open_sweep(store, sweep.key)["label"].values for sweep in stored_sweeps(store))
+    assert not np.array_equal(old, new)
+
+
+def test_a_sweep_that_is_refused_is_not_listed(store, monkeypatch):
+    monkeypatch.setattr("ntk_explorer.reading.machine.available_bytes", lambda: 1000)
+    with pytest.raises(TooLarge):
+        run_sweep(plan(), store=store)
+    assert not stored_sweeps(store)
+
+
 def test_a_task_refuses_other_data_than_it_was_made_for(tmp_path, store):
     from ntk_explorer.sweeps.tasks import cell
 
@@ -115,6 +134,10 @@ def test_what_is_no_sweep_cannot_be_opened(store):
 
 def test_a_run_beyond_the_cap_makes_room_and_stays_itself(store, monkeypatch):
     run_sweep(plan(widths=[16]), store=store)
+    monkeypatch.setattr("ntk_explorer.store.collect.CAP", str(store.usage().bytes))
+    run_sweep(plan(widths=[32]), store=store)
+    assert [sweep.done for sweep in stored_sweeps(store)] == [2, 2]  # others may use this folder too
+    store.delete(stored_sweeps(store)[0].key)
     monkeypatch.setenv("NTK_EXPLORER_STORE_CAP", str(store.usage().bytes))
     run_sweep(plan(), store=store)
     assert next((sweep.plan.widths, sweep.done) for sweep in stored_sweeps(store)) == ((4, 8), 4)
