@@ -57,6 +57,11 @@ class Shelf(param.Parameterized):
         """The sweeps among it."""
         return [item for item in self.selected if isinstance(item, StoredSweep)]
 
+    def choose(self, keys: list[str]) -> None:
+        """Select other items; what was said about the last ones is over."""
+        if keys != self.chosen:
+            self.param.update(chosen=keys, problem="", note="")
+
     def refresh(self) -> None:
         """Forget what was said and read the list again."""
         self.param.update(problem="", note="")

@@ -45,7 +45,7 @@ class Stored(pn.viewable.Viewer):
             "archive": _button("Export", "archive", lambda: shelf.archive(self._send)),
             "netcdf": _button("NetCDF", "download", lambda: shelf.netcdf(self._send)),
         }
-        self._words = pmui.TextInput(label="filter", placeholder="digits relu …", size="small", width=170, margin=2)
+        self._words = pmui.TextInput(label="filter", placeholder="digits, depth 3", size="small", width=170, margin=2)
         refresh = pmui.IconButton(icon="refresh", description="Refresh", size="small", margin=2)
         refresh.on_click(lambda _: shelf.refresh())
         self._said = pn.pane.HTML("", sizing_mode="stretch_width", margin=(2, 8))

@@ -45,11 +45,11 @@ def rows(items: Sequence[Item]) -> pd.DataFrame:
     return pd.DataFrame([_row(item) for item in items], [item.key for item in items], columns=[*COLUMNS])
 
 
-def matching(table: pd.DataFrame, words: str) -> pd.DataFrame:
-    """The rows that hold every one of some words, whatever their case."""
-    wanted = words.lower().split()
+def matching(table: pd.DataFrame, wanted: str) -> pd.DataFrame:
+    """The rows that hold every one of some texts, separated by commas, whatever their case: ``digits, depth 3``."""
+    parts = [part.strip() for part in wanted.lower().split(",")]
     texts = (" ".join(map(str, row)).lower() for row in table.itertuples(index=False))
-    return table.loc[[all(word in text for word in wanted) for text in texts]]
+    return table.loc[[all(part in text for part in parts) for text in texts]]
 
 
 def contents(item: Item) -> str:
@@ -93,7 +93,7 @@ class StoredTable(pn.viewable.Viewer):
     def __init__(self, shelf: Shelf, **params):
         """Follow the shelf."""
         super().__init__(**params)
-        self._shelf, self._words, self._busy = shelf, "", False
+        self._shelf, self._wanted, self._busy = shelf, "", False
         text = {name: {"type": "plaintext"} for name in COLUMNS if name not in NUMBERS and name != "pinned"}
         tick = {"pinned": {"type": "tickCross", "crossElement": False}}
         numbers = {name: NumberFormatter(format=form, text_align="right") for name, form in NUMBERS.items()}
@@ -117,24 +117,24 @@ class StoredTable(pn.viewable.Viewer):
         self._table.param.watch(self._ticked, "selection")
         self._show()
 
-    def filter(self, words: str) -> None:
-        """Show only rows that hold these words."""
-        self._words = words
+    def filter(self, wanted: str) -> None:
+        """Show only some rows; what is hidden is no longer chosen: nothing unseen is deleted."""
+        self._wanted = wanted
         self._show()
+        self._shelf.choose([key for key in self._shelf.chosen if key in self._table.value.index])
 
     def _show(self, *_) -> None:
-        table, before = matching(rows(self._shelf.items), self._words), self._table.value
+        table, before = matching(rows(self._shelf.items), self._wanted), self._table.value
         if table.index.equals(before.index):  # keeps the reader's place, order and ticks
             if changes := _changes(before, table):
                 self._table.patch(changes, as_index=False)
             return
         self._busy = True
         try:
-            self._table.param.update(value=table, selection=[])
+            self._table.selection = []  # first: ticks are places, and would be on other rows for a moment
+            self._table.value = table
         finally:
             self._busy = False
-        # What the filter hides is no longer chosen: nothing is deleted that is not seen.
-        self._shelf.chosen = [key for key in self._shelf.chosen if key in table.index]
         self._tick()
 
     def _tick(self, *_) -> None:
@@ -150,7 +150,7 @@ class StoredTable(pn.viewable.Viewer):
     def _ticked(self, event) -> None:
         if not self._busy:
             index = self._table.value.index
-            self._shelf.chosen = [str(index[place]) for place in event.new]
+            self._shelf.choose([str(index[place]) for place in event.new])
 
     def __panel__(self):
         """The table."""
