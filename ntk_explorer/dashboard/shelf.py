@@ -43,6 +43,11 @@ class Shelf(param.Parameterized):
         self._model, self._store, self._turn = model, model.store, 0
 
     @property
+    def address(self) -> str:
+        """Where the store is."""
+        return self._store.address
+
+    @property
     def items(self) -> tuple[Item, ...]:
         """All that is listed."""
         return self.contents.items if self.contents else ()

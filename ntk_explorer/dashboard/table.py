@@ -108,6 +108,7 @@ class StoredTable(pn.viewable.Viewer):
             widths=COLUMNS,
             formatters=text | tick | numbers,
             layout="fit_data_fill",
+            configuration={"placeholder": "No row holds all of this.", "columnDefaults": {"sorter": "alphanum"}},
             sizing_mode="stretch_width",
             stylesheets=[LOOK],
             margin=(0, 12),

@@ -10,6 +10,8 @@ import psutil
 import pytest
 from playwright.sync_api import expect
 
+from ntk_explorer.store import Store
+
 SERVE = "from ntk_explorer.cli import main; main()"
 HERE = {"localhost", "127.0.0.1"}
 # Patience for machines that do something else as well; what is quick is measured in benchmarks/.
@@ -27,6 +29,12 @@ def server(tmp_path_factory):
         yield url, psutil.Process(process.pid)
         process.terminate()
         assert process.wait(timeout=30) == 0
+
+
+@pytest.fixture(scope="session")
+def served_store(server):
+    """The store of the running dashboard."""
+    return Store(server[1].environ()["NTK_EXPLORER_STORE"])
 
 
 @pytest.fixture

@@ -71,6 +71,8 @@ def test_every_tab_opens(open_page):
     expect(page).to_have_url(re.compile("tab=spectrum"))
     page.get_by_role("tab", name="Matrices").click()
     expect(page.get_by_text("Click a cell to see")).to_be_visible()
+    page.get_by_role("tab", name="Runs").click()
+    expect(page.get_by_role("button", name="Compare")).to_be_visible()
     page.get_by_role("tab", name="About").click()
     expect(page.get_by_text("panel-material-ui")).to_be_visible()
     page.get_by_role("tab", name="Width and error").click()
@@ -142,6 +144,8 @@ def test_what_cannot_be_run_says_why(open_page):
 def test_an_idle_page_costs_nothing(open_page, server):
     page = open_page(SMALL)
     finished(page)
+    page.get_by_role("tab", name="Runs").click()  # the page that looks for news
+    expect(page.get_by_text("Nothing is running")).to_be_visible()
     page.wait_for_timeout(2000)
     processes = [server[1], *server[1].children(recursive=True)]
 

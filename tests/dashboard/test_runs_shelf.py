@@ -171,8 +171,8 @@ def test_a_sweep_of_a_file_that_is_gone_is_shown_from_the_store(model, store, tm
     shelf.open()
     wait(lambda: model.status == "done")
     assert model.result.sizes["x1"] == 12
-    assert "your-file.npz" in ways(shelf.items[0])["Command"]
-    assert str(tmp_path) not in "".join(ways(shelf.items[0]).values())
+    assert "your-file.npz" in ways(shelf.items[0], None)["Command"]
+    assert str(tmp_path) not in "".join(ways(shelf.items[0], None).values())
 
 
 def test_compared_sweeps_are_those_that_hold_anything(shelf, store, model):
