@@ -50,7 +50,9 @@ def test_ls(kept):
 
 
 def test_ls_of_an_empty_place(tmp_path):
-    assert run("ls", "--store", tmp_path / "none") == f"0 artefacts, 0 B of 20 GB in {tmp_path / 'none'}\n"
+    (tmp_path / "empty").mkdir()
+    assert run("ls", "--store", tmp_path / "empty") == f"0 artefacts, 0 B of 20 GB in {tmp_path / 'empty'}\n"
+    assert "There is no store" in run("ls", "--store", tmp_path / "none", code=2)
     assert not (tmp_path / "none").exists()
 
 

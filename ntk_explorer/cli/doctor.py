@@ -61,10 +61,8 @@ def _machine() -> Iterator[tuple[str, str]]:
 def _store() -> str:
     from ntk_explorer.store import Store
 
-    store, nothing = Store(), "0" * 64
-    # The smallest thing that can be written, and undone: no artefact has this key.
-    store.pin(nothing)
-    store.unpin(nothing)
+    store = Store()
+    store.require_writable()
     return f"{store.address} (writable)"
 
 

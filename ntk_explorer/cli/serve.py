@@ -31,10 +31,13 @@ def serve(
     allow_plain_tcp: _engine.PlainOption = False,
 ) -> None:
     """Open the dashboard in the browser."""
+    from ntk_explorer.store import Store
+
     _check_host(host, allow_origin or [])
     if find_spec("panel") is None:
         raise InvalidInput("The dashboard's packages are not installed", "Run: pip install 'ntk-explorer[dashboard]'")
     port = _available(host, port)
+    Store(store).require_writable()
 
     from ntk_explorer.dashboard import app
 

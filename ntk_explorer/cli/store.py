@@ -115,7 +115,7 @@ def export(
 @app.command("import")
 def import_(file: Annotated[Path, typer.Argument(help="A file that `export` has written.")], store: StoreOption = None):
     """Take over the artefacts of such a file; every byte is verified."""
-    taken = _open(store).import_(file)
+    taken = _open(store, new=True).import_(file)
     for key in taken:
         typer.echo(key)
     typer.echo(f"{len(taken)} artefacts are new")
@@ -152,10 +152,15 @@ def rm(keys: Keys, store: StoreOption = None) -> None:
         typer.echo(f"removed {key}")
 
 
-def _open(address: str | None) -> Store:
+def _open(address: str | None, *, new: bool = False) -> Store:
+    """The store at an address; unless it may be ``new``, a folder that somebody has named has to be there."""
+    from ntk_explorer.errors import InvalidInput
     from ntk_explorer.store import Store
 
-    return Store(address)
+    store = Store(address)
+    if not new and address is not None and "://" not in store.address and not Path(store.address).is_dir():
+        raise InvalidInput(f"There is no store {store.address!r}", "Correct the address.")
+    return store
 
 
 def _find(store: Store, start: str) -> str:

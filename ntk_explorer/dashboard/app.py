@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import signal
 import sys
 import warnings
@@ -17,6 +18,7 @@ from typing import Any
 import panel as pn
 from bokeh.document import Document
 from bokeh.util.warnings import BokehUserWarning
+from tornado.websocket import WebSocketClosedError
 
 from ntk_explorer.dashboard.links import ExplorerState, from_query, to_query
 from ntk_explorer.dashboard.model import ExplorerModel
@@ -25,6 +27,7 @@ from ntk_explorer.dashboard.shell import Shell
 from ntk_explorer.errors import InvalidInput, UnknownName
 from ntk_explorer.jobs.worker import WarmWorker
 from ntk_explorer.store import Store
+from ntk_explorer.sweeps.estimate import LARGE
 
 TITLE = "NTK Explorer"
 WARM_UP = "ntk_explorer.sweeps.warm_up:warm_up"
@@ -59,7 +62,7 @@ def page(shared: Service | None = None):
         shared.worker, store=shared.store, engine=shared.engine, state=state, later=_document_thread()
     )
     shell = Shell(model, notices, title=TITLE)
-    pn.state.onload(model.compute)
+    pn.state.onload(lambda: model.compute(longest=LARGE))
     pn.state.on_session_destroyed(lambda _context: shell.close())
     return shell.page
 
@@ -123,6 +126,7 @@ def serve(
     # Nothing for a terminal: at each change of theme, panel-material-ui sends a table's own style sheets back.
     warnings.filterwarnings("ignore", "reference already known", BokehUserWarning)
     shared = service(store, **engine)
+    logging.getLogger("asyncio").addFilter(_no_goodbye)
     address = f"[{host}]" if ":" in host else host
     url = f"http://{'localhost' if host in ('127.0.0.1', '::1') else address}:{port}/{query}"
     server: Any = pn.serve(  # a Bokeh server; Panel's annotation names what threaded=True returns
@@ -139,6 +143,11 @@ def serve(
     if open_browser:
         server.io_loop.call_later(0.1, webbrowser.open, url)
     _run(server, shared.worker)
+
+
+def _no_goodbye(record: logging.LogRecord) -> bool:
+    """Leave out the traceback of a page that was closed while something was being sent to it."""
+    return not (record.exc_info and record.exc_info[0] and issubclass(record.exc_info[0], WebSocketClosedError))
 
 
 def _run(server: Any, worker: WarmWorker) -> None:

@@ -24,7 +24,10 @@ Item = StoredSweep | StoredGram
 
 @dataclass(frozen=True)
 class Contents:
-    """What the store holds; ``others`` is the number of sweeps and matrices whose plan cannot be read here."""
+    """What the store holds; ``others`` is the number of sweeps and matrices whose plan cannot be read here.
+
+    ``quarantined`` counts what was found damaged and has not been computed again.
+    """
 
     items: tuple[Item, ...]
     usage: Usage
@@ -58,7 +61,8 @@ def read_contents(store: Store) -> Contents:
     items = [*kept.stored_sweeps(store, manifests), *stored_grams(store, manifests)]
     items.sort(key=lambda item: item.created, reverse=True)
     listed = sum(manifest.producer in (kept.PRODUCER, GRAM) for manifest in manifests)
-    return Contents(tuple(items), store.usage(manifests), listed - len(items), len(store.quarantined))
+    lost = {name.partition(".")[0] for name in store.quarantined} - {manifest.key for manifest in manifests}
+    return Contents(tuple(items), store.usage(manifests), listed - len(items), len(lost))
 
 
 def read_loss(store: Store, items: Sequence[Item]) -> Loss:

@@ -112,8 +112,11 @@ class ExplorerModel(param.Parameterized):
             else:
                 self.ask_block()
 
-    def compute(self) -> None:
-        """Start the sweep of the present state; the last result stays until the first new cell is there."""
+    def compute(self, *, longest: float | None = None) -> None:
+        """Start the sweep of the present state; the last result stays until the first new cell is there.
+
+        Work of more than ``longest`` seconds is refused: a link, for instance, is no agreement to half an hour.
+        """
         self._leave()
         self._forget("sweep", "data", "block")
         self._cells = []
@@ -131,7 +134,12 @@ class ExplorerModel(param.Parameterized):
         try:
             self._job = self.worker.submit(
                 SWEEP,
-                {"plan_json": plan.model_dump_json(), "store": self.store.address, "engine": self._engine},
+                {
+                    "plan_json": plan.model_dump_json(),
+                    "store": self.store.address,
+                    "engine": self._engine,
+                    "longest": longest,
+                },
                 key=plan.model_dump_json(),
                 label=title(plan),
                 on_event=lambda event: self._arrived(turn, event),

@@ -12,6 +12,7 @@ from ntk_explorer.dashboard.holdings import Item
 from ntk_explorer.dashboard.layout import tall
 from ntk_explorer.dashboard.safe_text import safe_text
 from ntk_explorer.dashboard.shelf import Shelf
+from ntk_explorer.store.addresses import own_folder
 from ntk_explorer.sweeps.code import command_line, gram_lines, python_lines
 from ntk_explorer.sweeps.files import plan_to_yaml
 from ntk_explorer.sweeps.kept import StoredSweep
@@ -26,13 +27,13 @@ LONGEST = 20_000  # characters
 YOUR_FILE = "your-file.npz"
 
 
-def ways(item: Item) -> dict[str, str]:
-    """Texts that compute an item again, by the name of the way."""
+def ways(item: Item, store: str | None) -> dict[str, str]:
+    """Texts that compute an item again, or find it in a store that is not the user's own, by the name of the way."""
     if not isinstance(item, StoredSweep):
-        return {"Python": gram_lines(item.plan)}
+        return {"Python": gram_lines(item.plan, store=store)}
     plan = _without_lost_file(item.plan)
     yaml = f"# Save as sweep.yaml, then: ntk-explorer sweep --config sweep.yaml\n{plan_to_yaml(plan)}"
-    return {"Command": command_line(plan) + "\n", "Python": python_lines(plan), "YAML": yaml}
+    return {"Command": command_line(plan, store=store) + "\n", "Python": python_lines(plan, store=store), "YAML": yaml}
 
 
 def _without_lost_file(plan: SweepPlan) -> SweepPlan:
@@ -64,15 +65,19 @@ class Reproduce(pn.viewable.Viewer):
         selected = self._shelf.selected
         self._place.visible = len(selected) == 1
         if self._place.visible:
-            self._way.options = list(ways(selected[0]))
+            self._way.options = list(self._ways())
             if self._way.value not in self._way.options:
                 self._way.value = self._way.options[0]
             self._title.object = "<b>Compute it again</b>"
             self._write()
 
+    def _ways(self) -> dict[str, str]:
+        address = self._shelf.address
+        return ways(self._shelf.selected[0], None if address == own_folder() else address)
+
     def _write(self, *_) -> None:
         if len(self._shelf.selected) == 1:
-            text = ways(self._shelf.selected[0]).get(self._way.value, "")
+            text = self._ways().get(self._way.value, "")
             self._carrier.value = text
             shown = safe_text(text, longest=LONGEST)
             if self._way.value == "Command":  # browsers would break a line behind the hyphens of an option

@@ -41,7 +41,13 @@ class RunBar(pn.viewable.Viewer):
         controls.param.watch(self._changed, "plan")
         controls.param.watch(self._refresh, "problem")
         model.param.watch(self._refresh, ["estimate", "refusal", "status", "state"])
+        model.param.watch(self._finished, "status")
         self._changed()
+
+    def _finished(self, event) -> None:
+        """What was computed since costs nothing any more."""
+        if event.new == "done":
+            self._ask(self._asked)
 
     def _ask_or_run(self) -> None:
         estimate = self._model.estimate

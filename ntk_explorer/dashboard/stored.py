@@ -153,7 +153,7 @@ def _about(address: str, contents: Contents) -> str:
     if contents.others:
         line += f" <br>{contents.others} made by another version or plugin: see <code>ntk-explorer store ls</code>."
     if contents.quarantined:
-        line += f" <br>{contents.quarantined} damaged, set aside in quarantine; they are computed again when asked for."
+        line += f" <br>Damaged and set aside: {contents.quarantined}; computed again when a sweep needs it."
     return line
 
 

@@ -204,6 +204,17 @@ class Store:
                 found += self._indexed(key, content)
         return sorted(found, key=lambda manifest: (manifest.created, manifest.key), reverse=True)
 
+    def require_writable(self) -> None:
+        """Write the smallest thing there is, and undo it.
+
+        Raises:
+            InvalidInput: the store cannot be written to.
+            NTKExplorerError: the disk is full.
+        """
+        nothing = "0" * 64  # no artefact has this key
+        self.pin(nothing)
+        self.unpin(nothing)
+
     def pin(self, key: str) -> None:
         """Keep an artefact, and those it was computed from, whatever the size cap says."""
         self.objects.write(f"pins/{check_key(key)}", b"")

@@ -26,12 +26,13 @@ OPTIONS = {
 }
 
 
-def python_lines(plan: SweepPlan, figure: str = "", **choices) -> str:
+def python_lines(plan: SweepPlan, figure: str = "", *, store: str | None = None, **choices) -> str:
     """Python code that computes a sweep and, if one is named, draws a figure of it.
 
     Args:
         plan: the sweep.
         figure: a name in ``ntk_explorer.plots.FIGURES``.
+        store: address of the store to name; None for the user's own.
         **choices: arguments of the figure, for instance ``width=64``.
 
     Returns:
@@ -39,7 +40,7 @@ def python_lines(plan: SweepPlan, figure: str = "", **choices) -> str:
     """
     lines = ["from ntk_explorer import plan_sweep, run_sweep"]
     lines += ["from ntk_explorer.plots import FIGURES"] * bool(figure)
-    lines += ["", f"plan = plan_sweep(\n{_options(plan)})", "sweep = run_sweep(plan)"]
+    lines += ["", f"plan = plan_sweep(\n{_options(plan)})", f"sweep = run_sweep(plan{_in(store)})"]
     if figure:
         arguments = "".join(f", {name}={value!r}" for name, value in choices.items())
         lines.append(f"figure = FIGURES[{figure!r}](sweep{arguments})")
@@ -55,7 +56,11 @@ def _literal(value: object) -> str:
     return pformat(value, width=100, sort_dicts=False, compact=True).replace("\n", "\n    ")
 
 
-def gram_lines(plan: GramPlan) -> str:
+def _in(store: str | None) -> str:
+    return "" if store is None else f", store={store!r}"
+
+
+def gram_lines(plan: GramPlan, *, store: str | None = None) -> str:
     """Python code that computes a Gram matrix into the store, or finds it there; it runs as it stands."""
     own = plan.model_dump(mode="json", exclude={"sweep"})
     arguments = "".join(f", {name}={value!r}" for name, value in own.items())
@@ -64,27 +69,29 @@ def gram_lines(plan: GramPlan) -> str:
         "from ntk_explorer.sweeps.matrices import GramPlan, compute_gram",
         "",
         f"plan = plan_sweep(\n{_options(plan.sweep)})",
-        f"matrix = compute_gram(GramPlan(sweep=plan{arguments}))",
+        f"matrix = compute_gram(GramPlan(sweep=plan{arguments}){_in(store)})",
     ]
     return "\n".join(lines) + "\n"
 
 
-def command_line(plan: SweepPlan, config: str = "sweep.yaml") -> str:
+def command_line(plan: SweepPlan, config: str = "sweep.yaml", *, store: str | None = None) -> str:
     """The line that computes a sweep in a shell; it names every option.
 
     Args:
         plan: the sweep.
         config: name of the file that holds the plan as YAML, for plans that options cannot describe.
+        store: address of the store to name; None for the user's own.
     """
+    kept = () if store is None else ("--store", store)
     fields, unshaped = fields_of(plan), plan.data.model_copy(update={"shape": None})
     if plan.data.shape != plan_sweep(unshaped, plan.network).data.shape:
-        return f"ntk-explorer sweep --config {shlex.quote(config)}"
+        return " ".join(map(shlex.quote, ("ntk-explorer", "sweep", "--config", config, *kept)))
     network = plan.network.model_dump(mode="json", exclude={"architecture", *DERIVED})
     options = {option: fields[name] for name, option in OPTIONS.items() if fields[name] is not None}
     pairs = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in network.items()]
     words = [word for name, value in options.items() for word in (f"--{name}", _listed(value))]
     words += [word for pair in pairs for word in ("--option", pair)]
-    return " ".join(map(shlex.quote, ("ntk-explorer", "sweep", *words)))
+    return " ".join(map(shlex.quote, ("ntk-explorer", "sweep", *words, *kept)))
 
 
 def _listed(value: object) -> str:

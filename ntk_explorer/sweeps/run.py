@@ -10,13 +10,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ntk_explorer.datasets import LabelledData, load
-from ntk_explorer.errors import Cancelled, InvalidInput
+from ntk_explorer.errors import Cancelled, InvalidInput, TooLarge
 from ntk_explorer.jobs import Backend, Inline, Outcome
 from ntk_explorer.store import Identity, Store
 from ntk_explorer.sweeps.assembly import CellResult, assemble
 from ntk_explorer.sweeps.cells import all_kernels, cell_identities, examples, initialise, network_at
 from ntk_explorer.sweeps.engines import open_engine
-from ntk_explorer.sweeps.estimate import require_memory
+from ntk_explorer.sweeps.estimate import estimate_sweep, require_memory
 from ntk_explorer.sweeps.kept import found_cell, keep_record, record_of
 from ntk_explorer.sweeps.plan import SweepPlan
 from ntk_explorer.sweeps.progress import Clock, Progress, shown
@@ -214,7 +214,7 @@ def run_sweeps(
 
 
 def sweep_events(
-    plan_json: str, store: str | None = None, engine: dict[str, Any] | None = None
+    plan_json: str, store: str | None = None, engine: dict[str, Any] | None = None, longest: float | None = None
 ) -> Iterator[dict | None]:
     """The steps of a sweep as events ``cells``, for the worker process.
 
@@ -224,12 +224,15 @@ def sweep_events(
     Args:
         plan_json: the sweep.
         store: address of the store; None for the user's own.
+        longest: seconds beyond which work is not begun, because nobody has agreed to it; None for any.
         engine: arguments of :func:`ntk_explorer.sweeps.engines.open_engine`; None for the worker process itself.
     """
-    kept = Store(store)
+    kept, plan = Store(store), SweepPlan.model_validate_json(plan_json)
+    if longest is not None:
+        _require_short(plan, kept, longest, workers=max(1, (engine or {}).get("workers", 1)))
     backend = _engine(kept, **(engine or {}))
     found: list[Step] = []
-    with closing(iterate_steps(SweepPlan.model_validate_json(plan_json), store=kept, backend=backend)) as steps:
+    with closing(iterate_steps(plan, store=kept, backend=backend)) as steps:
         for step in steps:
             found += [step] if step else []
             if found and not (step and step.cell.found and step.step < step.total):
@@ -237,6 +240,13 @@ def sweep_events(
                 found = []
             else:
                 yield None
+
+
+def _require_short(plan: SweepPlan, store: Store, longest: float, *, workers: int) -> None:
+    """Refuse what takes longer; what it takes is only looked at where something is missing."""
+    cost = estimate_sweep(plan, store=store, workers=workers)
+    if cost.seconds > longest:
+        raise TooLarge(f"This sweep takes {cost.text()}, and nobody has agreed to that yet", "Press Retry to start it.")
 
 
 # Workers stay warm, and a scheduler connected, from one sweep to the next.
