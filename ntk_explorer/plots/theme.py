@@ -99,6 +99,7 @@ def line_figure(layers: list, *, legend: Mapping[str, str], **options) -> hv.Ove
         logy=True,
         legend_labels=dict(legend),
         legend_opts={"click_policy": "hide", "background_fill_alpha": 0.8},
+        legend_limit=10_000,  # beyond its own limit of 25 layers HoloViews would show no legend at all
         hooks=[hold_legend(legend)],
         responsive=True,
         min_height=420,

@@ -108,3 +108,11 @@ def test_more_sweeps_than_colours_take_steps_of_one_map():
 def test_hostile_names_are_no_formulas(finished):
     figure = comparison([("$$x$$ \\(y\\)", finished)])
     assert not any("$$" in text or "\\(" in text for text in options(figure)["legend_labels"])
+
+
+def test_the_legend_names_every_sweep_however_many_lines_there_are(finished):
+    names = [f"sweep {number}" for number in range(5)]
+    plot = Store.renderers["bokeh"].get_plot(comparison([(name, finished) for name in names]))
+    (legend,) = plot.state.legend
+    assert legend.visible
+    assert [item.label.value for item in legend.items][:5] == names
