@@ -52,7 +52,7 @@ class RunBar(pn.viewable.Viewer):
     def _ask_or_run(self) -> None:
         estimate = self._model.estimate
         if estimate is not None and estimate["seconds"] > LARGE:
-            self._cost.object = f"<b>{safe_text(estimate['text'])}.</b> Start?"
+            self._cost.object = f"This takes <b>{safe_text(estimate['text'])}</b>. Start?"
             self._question.visible = True
         else:
             self._run()

@@ -56,7 +56,8 @@ def contents(item: Item) -> str:
     """What is there of it: ``12 cells``, ``7 of 20 cells``, ``60 × 60 matrix``."""
     if not isinstance(item, StoredSweep):
         return f"{' × '.join(map(str, item.shape))} matrix"
-    return f"{item.total} cells" if item.done == item.total else f"{item.done} of {item.total} cells"
+    there = "" if item.done == item.total else f"{item.done} of "
+    return f"{there}{item.total} cell" + "s" * (item.total != 1)
 
 
 def _row(item: Item) -> dict[str, Any]:
