@@ -24,12 +24,22 @@ DRAWN = """() => (window.Bokeh?.documents ?? []).flatMap(d => [...d.all_models])
     .map(m => Array.from(m.data.relative_frobenius).filter(Number.isFinite).length).reduce((a, b) => a + b, 0)"""
 
 
+def caches(folder: str) -> dict[str, str]:
+    """The environment of programs whose store and caches are in a folder."""
+    return os.environ | {"NTK_EXPLORER_STORE": f"{folder}/store", "XDG_CACHE_HOME": f"{folder}/cache"}
+
+
+def sweep(folder: str, *options: str) -> None:
+    """Compute a sweep into the store of the served page."""
+    command = [str(Path(sys.executable).with_name("ntk-explorer")), "sweep", *options]
+    subprocess.run(command, check=True, capture_output=True, env=caches(folder))
+
+
 @contextmanager
 def served(folder: str) -> Iterator[tuple[str, psutil.Process]]:
     """A server with an empty store and empty caches; its address and process."""
-    caches = {"NTK_EXPLORER_STORE": f"{folder}/store", "XDG_CACHE_HOME": f"{folder}/cache"}
     command = [str(Path(sys.executable).with_name("ntk-explorer")), "serve", "--no-open", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | caches) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=caches(folder)) as process:
         assert process.stdout is not None
         try:
             yield process.stdout.readline().strip(), psutil.Process(process.pid)
@@ -62,6 +72,26 @@ def opened(page, url: str) -> tuple[float, float]:
     first = time.perf_counter() - begun
     page.get_by_role("button", name="Stop").wait_for(state="hidden", timeout=600_000)
     return first, time.perf_counter() - begun
+
+
+SHOWS_DEPTH_2 = """() => (window.Bokeh?.documents ?? []).flatMap(d => [...d.all_models])
+    .some(m => m.type == "Title" && m.text.includes("depth 2"))"""
+
+
+def opened_from_runs(page, url: str) -> float:
+    """Seconds from a click on Open in the Runs tab to the curves of another stored sweep."""
+    page.goto(f"{url}?tab=width")
+    page.wait_for_function(f"({DRAWN})() > 1", polling="raf", timeout=120_000)
+    page.get_by_role("tab", name="Runs").click()
+    row = page.locator(".tabulator-row", has_text="depth 2")
+    row.locator("input[type=checkbox]").check(timeout=30_000)
+    button = page.get_by_role("button", name="Open", exact=True)
+    button.wait_for()
+    time.sleep(1)  # the tick has to reach the server, and the button to be enabled
+    begun = time.perf_counter()
+    button.click()
+    page.wait_for_function(SHOWS_DEPTH_2, polling="raf", timeout=60_000)
+    return time.perf_counter() - begun
 
 
 def idle_share(process: psutil.Process, seconds: float = 20) -> float:
@@ -110,7 +140,9 @@ def measure() -> Iterator[Figure]:
             first, whole = opened(page, url)
             yield Figure("first picture after the page has loaded", first, 3)
             yield Figure("default sweep on the page, cold", whole, 30)
-            yield Figure("default sweep on the page, from the store", min(opened(page, url)[1] for _ in range(3)), 1)
+            yield Figure("page loaded with a stored sweep", min(opened(page, url)[1] for _ in range(3)), 2)
+            sweep(folder, "--depth", "2")
+            yield Figure("stored sweep opened in the page", min(opened_from_runs(page, url) for _ in range(3)), 1)
             yield Figure("idle server and worker, one open page", 100 * idle_share(process), 5, "% of a core")
         seconds, sizes = asyncio.run(scrubbed(url, 1))
         yield Figure("width scrub to new data, p95", 1000 * p95(seconds), 200, "ms")
