@@ -1,19 +1,23 @@
 """The command line as a person uses it: real sweeps, and one message for whatever is wrong."""
 
+import io
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 import xarray as xr
 import yaml
 from typer.testing import CliRunner
 
 from ntk_explorer.cli import app
+from ntk_explorer.cli._engine import confirm
 from ntk_explorer.cli.doctor import version_problems
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.infinite.installed import installed_version
@@ -321,3 +325,26 @@ def _alive(pid):
     import psutil
 
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("answer", "starts"), [("y", True), ("n", False)])
+def test_large_work_asks_where_there_is_somebody_to_ask(answer, starts, monkeypatch):
+    monkeypatch.setattr("sys.stdin", Terminal(f"{answer}\n"))
+    with nullcontext() if starts else pytest.raises(typer.Abort):
+        confirm(3600, sure=False)
+    assert bool(sys.stdin.read()) is False  # the answer has been read
+
+
+def test_work_that_is_small_agreed_to_or_nobodys_asks_nothing(monkeypatch):
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    confirm(60, sure=False)
+    confirm(3600, sure=True)
+    assert sys.stdin.read() == "n\n"
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    confirm(3600, sure=False)
+    assert sys.stdin.read() == "n\n"

@@ -86,7 +86,7 @@ def kernel(
             _compute_kept(gram_plan, kept, backend, out, sure=yes)
         return
     bounds = given(memory=None if memory is None else read_bytes(memory), batch_size=batch_size)
-    _compute(plan, kernel, Transforms(projected, cosine, centred), n, Options(bounds, precision, by, out))
+    _compute(plan, kernel, Transforms(projected, cosine, centred), n, Options(bounds, precision, by, out, yes))
 
 
 class Transforms(NamedTuple):
@@ -123,12 +123,13 @@ class Problem(NamedTuple):
 
 
 class Options(NamedTuple):
-    """How it is computed: bounds are ``memory`` and ``batch_size``, where given."""
+    """How it is computed: bounds are ``memory`` and ``batch_size``, where given; ``sure`` of large work."""
 
     bounds: dict[str, int]
     precision: str
     by: str | None
     out: Path | None
+    sure: bool
 
     @property
     def streamed(self) -> Path | None:
@@ -229,7 +230,7 @@ def _problem(plan: SweepPlan, kernel: Any, n: int) -> Problem:
 
 
 def _announce(problem: Problem, options: Options, dtype: str) -> int:
-    """Say what the computation takes at most, and how long at this machine's rate of products; the size of tiles."""
+    """Say what the computation takes at this machine's rate of products; ask where it is much. The size of tiles."""
     import jax
 
     from ntk_explorer.amounts import human_bytes
@@ -240,9 +241,11 @@ def _announce(problem: Problem, options: Options, dtype: str) -> int:
     given_to_all = problem.kernel, problem.network.apply, *problem[2:5]
     batch_size, cost = plan_tiles(*given_to_all, **options.bounds, in_memory=options.streamed is None, by=options.by)
     parameters = sum(leaf.size for leaf in jax.tree.leaves(problem.params))
+    seconds = cost.seconds(matmul_rate(dtype))
     typer.echo(
         f"{cost.what}, {parameters} parameters, {dtype}, in tiles of {batch_size}: about {human_bytes(cost.bytes)}, "
-        f"{cost.flops:.2g} operations, {human_seconds(cost.seconds(matmul_rate(dtype)))} and compilation",
+        f"{cost.flops:.2g} operations, {human_seconds(seconds)} and compilation",
         err=True,
     )
+    _engine.confirm(seconds, sure=options.sure)
     return batch_size
