@@ -1,0 +1,1 @@
+"""Predicting with kernels: kernel regression, and training of the linearised network in closed form."""

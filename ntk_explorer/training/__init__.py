@@ -1,0 +1,1 @@
+"""Training of any network ``f(params, x)``: losses, optimisers, schedules, and checkpoints in the store."""

@@ -1,0 +1,1 @@
+"""Kernels along training: a network, its kernels and their regressions at chosen epochs."""
