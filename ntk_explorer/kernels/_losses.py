@@ -80,7 +80,7 @@ def labelled_call(f, params, x1, x2, *, y1, y2, loss: str, batch_size=None, by=N
     outputs = read_network(f, params, x1).outputs
     if outputs == 1 and loss != "squared":
         raise InvalidInput(f"The {loss} loss of a single output says nothing", "Use loss='squared', or two outputs.")
-    targets = _regression_targets if loss == "squared" else _one_hot
+    targets = regression_targets if loss == "squared" else one_hot_targets
     network = LossNetwork(f, loss, x1.shape[1:], x1.dtype.name)
     packed1 = _packed(x1, targets(_given(y1, x1, "1"), "y1", outputs))
     packed2 = None if x2 is None else _packed(x2, targets(_given(y2, x2, "2"), "y2", outputs))
@@ -114,7 +114,12 @@ def _given(y, x, side: str) -> jax.Array:
     return y
 
 
-def _one_hot(y: jax.Array, name: str, outputs: int) -> jax.Array:
+def one_hot_targets(y: jax.Array, name: str, outputs: int) -> jax.Array:
+    """Classes [n] as one-hot rows [n, c].
+
+    Raises:
+        InvalidInput: they are not whole numbers, or the network has no output for one.
+    """
     if y.ndim != 1 or not jnp.issubdtype(y.dtype, jnp.integer):
         raise InvalidInput(
             f"{name} has shape {y.shape} and dtype {y.dtype}", "Give whole numbers [n]: the class of each example."
@@ -131,10 +136,10 @@ def _one_hot(y: jax.Array, name: str, outputs: int) -> jax.Array:
     return jax.nn.one_hot(y, outputs, dtype="float32")
 
 
-def _regression_targets(y: jax.Array, name: str, outputs: int) -> jax.Array:
+def regression_targets(y: jax.Array, name: str, outputs: int) -> jax.Array:
     """Targets [n, c] as they are, of a single output also [n]; classes [n] as one-hot rows."""
     if y.ndim == 1 and outputs > 1:
-        return _one_hot(y, name, outputs)
+        return one_hot_targets(y, name, outputs)
     y = y.reshape(len(y), -1)
     if y.shape[1] != outputs:
         raise InvalidInput(f"{name} holds {y.shape[1]} targets per example for {outputs} outputs", "Give [n, c].")
