@@ -15,6 +15,7 @@ from .datasets import DATASETS as DATASETS
 from .datasets import DataConfig as DataConfig
 from .datasets import LabelledData as LabelledData
 from .datasets import load_dataset as load_dataset
+from .datasets import load_split as load_split
 from .infinite import LIMITS as LIMITS
 from .infinite.limits import infinite_ntk as infinite_ntk
 from .infinite.limits import nngp as nngp

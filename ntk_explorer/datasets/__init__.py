@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ntk_explorer.datasets._base import DataConfig, LabelledData, RawData
-from ntk_explorer.datasets._subset import DATASETS, load, load_dataset
+from ntk_explorer.datasets._subset import DATASETS, load, load_dataset, load_split
 
-__all__ = ["DATASETS", "DataConfig", "LabelledData", "RawData", "load", "load_dataset"]
+__all__ = ["DATASETS", "DataConfig", "LabelledData", "RawData", "load", "load_dataset", "load_split"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha256
 from typing import Literal
 
 import numpy as np
@@ -27,9 +29,10 @@ class DataConfig(BaseModel, frozen=True, extra="forbid"):
 class RawData:
     """All examples of a source, as its loader returns them.
 
-    ``x`` [N, *shape] float64, not yet standardised; ``y`` [N] integer labels 0..c-1 (classification) or
-    [N, c] float targets (regression). ``image`` says whether ``shape`` is (height, width, channels).
-    ``drawn`` sources were made for their configuration and are used as they are, without a further draw.
+    ``x`` [N, *shape] float64, or uint8 for large sets of images, not yet standardised; ``y`` [N] integer labels
+    0..c-1 (classification) or [N, c] float targets (regression). ``image`` says whether ``shape`` is (height, width,
+    channels). ``drawn`` sources were made for their configuration and are used as they are, without a further draw.
+    ``test`` reads the test set that was published beside it.
     """
 
     x: np.ndarray
@@ -39,6 +42,7 @@ class RawData:
     task: Literal["classification", "regression"] = "classification"
     standardise: bool = True
     drawn: bool = False
+    test: Callable[[], RawData] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +50,8 @@ class LabelledData:
     """A seeded, class-balanced subset, sorted by nothing: rows are in the order they were drawn.
 
     ``x`` [n, *shape] standardised inputs; ``y`` [n] integer labels, or [n, c] regression targets;
-    ``targets`` [n, c] one-hot labels, or the regression targets; ``ids`` [n] rows in the source;
-    ``images`` [n, height, width, channels] raw values for display, or None.
+    ``targets`` [n, c] one-hot labels, or the regression targets; ``ids`` [n] rows in the source, or in its
+    published test set; ``images`` [n, height, width, channels] raw values for display, or None.
     """
 
     name: str
@@ -72,5 +76,6 @@ class LabelledData:
     @cached_property
     def duplicates(self) -> int:
         """How many examples repeat an earlier one; any makes every kernel matrix singular."""
-        # Adding 0 turns -0.0 into 0.0, which is equal but has other bytes.
-        return len(self.x) - len({(row + 0.0).tobytes() for row in self.x})
+        # Adding 0 turns -0.0 into 0.0, which is equal but has other bytes. Digests, since a set of the bytes
+        # themselves would hold all data once more.
+        return len(self.x) - len({sha256((row + 0.0).tobytes()).digest() for row in self.x})

@@ -8,11 +8,13 @@ import numpy as np
 from pydantic import ValidationError
 
 from ntk_explorer.datasets._base import DataConfig, LabelledData, RawData
+from ntk_explorer.datasets._standard import Scale, scale
 from ntk_explorer.errors import InvalidInput, explain_validation
 from ntk_explorer.registry import Registry
 
 # Loaders are functions `(config: DataConfig) -> RawData`. Tags: "classification" or "regression"; "image" when
-# examples have height, width and channels; "file" when `path` is read; "any-shape" when `shape` is.
+# examples have height, width and channels; "file" when `path` is read; "any-shape" when `shape` is. `split` is how
+# many examples to train and to test on where nobody says.
 DATASETS = Registry("data set", "ntk_explorer.datasets")
 
 
@@ -64,17 +66,68 @@ def load(config: DataConfig) -> LabelledData:
     return _load(config, whole=False)
 
 
+def load_split(config: DataConfig, test: int) -> tuple[LabelledData, LabelledData]:
+    """The training examples that a configuration asks for, and others to test on.
+
+    Test examples come from the test set that was published with the source, else from the same source: the next
+    rows after the training examples, whose rows are those of :func:`load`. No statistic by which inputs are
+    standardised sees a test example, so training inputs of a source without a test set of its own may differ from
+    those of :func:`load` by that little.
+
+    Args:
+        config: which examples to train on.
+        test: number of test examples, balanced over classes like those of training. From a published test set a
+            seed draws the same ones for every ``config.n``, and smaller draws are the beginning of larger ones.
+
+    Returns:
+        Training data [config.n] and test data [test], without a common example.
+
+    Raises:
+        UnknownName: no such data set.
+        InvalidInput: the numbers or classes do not fit the source, or its files cannot be used.
+    """
+    if not isinstance(test, int) or test < 1:
+        raise InvalidInput(f"There have to be test examples, got test={test!r}", "Give a whole number from 1.")
+    # Toys are made as large as they are asked for; other loaders do not look at n.
+    raw = _source(config.model_copy(update={"n": config.n + test}))
+    candidates = _candidates(raw, config)
+    if raw.test is None:
+        _check_count("n + test", config.n + test, candidates, config)
+        _check_cover(config.n, raw, config)
+        rows = _draw(raw, candidates, config.n + test, np.random.default_rng(config.seed))
+        rows, held_rows, held = rows[: config.n], rows[config.n :], raw
+        standard = scale(raw, without=held_rows)
+    else:
+        rows = _choose(raw, config, config.n)
+        held = raw.test()
+        candidates = _candidates(held, config)
+        _check_count("test", test, candidates, config)
+        # A stream of its own, so that test examples do not follow from those of training.
+        held_rows = _draw(held, candidates, test, np.random.default_rng([config.seed, 1]))
+        standard = scale(raw)
+    return _labelled(raw, rows, config, standard), _labelled(held, held_rows, config, standard)
+
+
 def _load(config: DataConfig, *, whole: bool) -> LabelledData:
     """``whole``: take fewer than ``config.n`` examples where the source holds fewer."""
+    raw = _source(config)
+    n = min(config.n, len(_candidates(raw, config))) if whole else config.n
+    return _labelled(raw, _choose(raw, config, n), config, scale(raw))
+
+
+def _source(config: DataConfig) -> RawData:
     entry = DATASETS[config.name]
     if config.path is not None and "file" not in entry.tags:
         raise InvalidInput(f"{config.name!r} is not read from a file, got path={config.path!r}", "Leave path out.")
     if config.shape is not None and "any-shape" not in entry.tags:
         problem = f"Examples of {config.name!r} have a shape of their own, got shape={config.shape}"
         raise InvalidInput(problem, "Leave shape out.")
-    raw = entry(config)
-    rows = _choose(raw, config, whole=whole)
-    x = _standardised(raw, rows)
+    return entry(config)
+
+
+def _labelled(raw: RawData, rows: np.ndarray, config: DataConfig, standard: Scale) -> LabelledData:
+    """The chosen rows, standardised, with their targets."""
+    x = raw.x[rows]
     if raw.task == "regression":
         y = targets = raw.y[rows]
     else:
@@ -82,36 +135,52 @@ def _load(config: DataConfig, *, whole: bool) -> LabelledData:
         targets = np.eye(config.classes or len(raw.class_names))[y]
     return LabelledData(
         name=config.name,
-        x=x,
+        x=standard(x),
         y=y,
         targets=targets,
         ids=rows,
         class_names=raw.class_names[: config.classes],
-        images=raw.x[rows] if raw.image else None,
+        images=x if raw.image else None,
         task=raw.task,
     )
 
 
-def _choose(raw: RawData, config: DataConfig, *, whole: bool) -> np.ndarray:
-    """Row numbers of the subset [n], in the order drawn."""
-    candidates = np.arange(len(raw.y))
-    if config.classes is not None:
-        _check_classes(raw, config)
-        candidates = np.flatnonzero(raw.y < config.classes)
-    n = min(config.n, len(candidates)) if whole else config.n
-    if n > len(candidates):
+def _choose(raw: RawData, config: DataConfig, n: int) -> np.ndarray:
+    """Row numbers of a subset [n], in the order drawn."""
+    candidates = _candidates(raw, config)
+    _check_count("n", n, candidates, config)
+    _check_cover(n, raw, config)
+    return _draw(raw, candidates, n, np.random.default_rng(config.seed))
+
+
+def _candidates(raw: RawData, config: DataConfig) -> np.ndarray:
+    """Rows of the classes that are wanted."""
+    if config.classes is None:
+        return np.arange(len(raw.y))
+    _check_classes(raw, config)
+    return np.flatnonzero(raw.y < config.classes)
+
+
+def _draw(raw: RawData, candidates: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    if raw.drawn:
+        return candidates[:n]
+    return rng.permutation(candidates)[:n] if raw.task == "regression" else balanced_rows(raw.y, candidates, n, rng)
+
+
+def _check_count(what: str, count: int, candidates: np.ndarray, config: DataConfig) -> None:
+    if count > len(candidates):
         raise InvalidInput(
-            f"n = {n} is beyond the {len(candidates)} examples of {config.name!r}", f"Lower n to {len(candidates)}."
+            f"{what} = {count} is beyond the {len(candidates)} examples of {config.name!r}",
+            f"Lower {what} to {len(candidates)}.",
         )
+
+
+def _check_cover(n: int, raw: RawData, config: DataConfig) -> None:
     classes = config.classes or len(raw.class_names)
     if n < classes:
         raise InvalidInput(
             f"n = {n} is below the {classes} classes of {config.name!r}", f"Raise n to {classes} or lower classes."
         )
-    if raw.drawn:
-        return candidates[:n]
-    rng = np.random.default_rng(config.seed)
-    return rng.permutation(candidates)[:n] if raw.task == "regression" else balanced_rows(raw.y, candidates, n, rng)
 
 
 def _check_classes(raw: RawData, config: DataConfig) -> None:
@@ -141,19 +210,3 @@ def balanced_rows(y: np.ndarray, candidates: np.ndarray, n: int, rng: np.random.
         turn[of_class] = np.arange(of_class.sum())
     # A stable sort keeps the shuffled order within a round, so that the last, incomplete round favours no class.
     return shuffled[np.argsort(turn, kind="stable")][:n]
-
-
-def _standardised(raw: RawData, rows: np.ndarray) -> np.ndarray:
-    """Examples with zero mean and unit variance over the whole source: per channel of images, per feature of tables.
-
-    One mean and deviation per channel keeps the geometry between pixels; what is constant becomes 0.
-    """
-    if not raw.standardise:
-        return raw.x[rows]
-    axes = tuple(range(raw.x.ndim - 1)) if raw.image else (0,)
-    # Divided by the largest magnitude first, so that the square of no finite value overflows.
-    largest = np.abs(raw.x).max(axis=axes, keepdims=True)
-    x = raw.x / np.where(largest == 0, 1.0, largest)
-    constant = x.max(axis=axes, keepdims=True) == x.min(axis=axes, keepdims=True)
-    mean, deviation = x.mean(axis=axes, keepdims=True), np.where(constant, 1.0, x.std(axis=axes, keepdims=True))
-    return np.where(constant, 0.0, (x[rows] - mean) / deviation)

@@ -14,6 +14,7 @@ from ntk_explorer.datasets._subset import DATASETS
     tags={"classification", "image"},
     reference="Alpaydin and Kaynak (1998), UCI Optical Recognition of Handwritten Digits",
     cost="1797 examples in 10 classes",
+    split=(1437, 360),
 )
 def digits(config: DataConfig) -> RawData:  # noqa: ARG001 - every loader takes the configuration
     """Images of 8×8 pixels with values 0 to 16, in ten classes of about 180 examples."""

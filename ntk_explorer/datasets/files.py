@@ -27,6 +27,7 @@ FORMAT = "Save it with numpy.savez(path, x=x, y=y): x [n, features], [n, h, w] o
     tags={"classification", "regression", "image", "file"},
     reference="arrays x and y saved by numpy.savez",
     cost=f"up to {MAX_NUMBERS // 10**6} million numbers",
+    split=(100, 100),
 )
 def npz(config: DataConfig) -> RawData:
     """Arrays x and y of a file: integer y are class labels of any values, real y are regression targets."""

@@ -12,6 +12,7 @@ from ntk_explorer.datasets._subset import DATASETS
 
 SPHERE_DIMENSION = 32
 RING_NOISE = 0.1
+SPLIT = (100, 100)
 
 
 @DATASETS.register(
@@ -21,6 +22,7 @@ RING_NOISE = 0.1
     equation=r"x = r_k\,(\cos\varphi, \sin\varphi),\quad r_k \propto k + 1 + 0.1\,\varepsilon",
     reference="a standard example of classes that no line separates",
     cost="any n, 2 features",
+    split=SPLIT,
 )
 def rings(config: DataConfig) -> RawData:
     """Points on concentric circles in the plane, one circle per class, with a noisy radius."""
@@ -42,6 +44,7 @@ def rings(config: DataConfig) -> RawData:
     equation=r"x = \sqrt{d}\,\frac{g}{\lVert g\rVert},\quad y = \arg\max_k (A x)_k",
     reference="the set-up of the slopes measured against width",
     cost="any n; 32 features, or examples of any shape",
+    split=SPLIT,
 )
 def sphere(config: DataConfig) -> RawData:
     """Gaussian inputs in d = 32 dimensions rescaled to equal norm √d, labelled by a random linear map.
@@ -66,6 +69,7 @@ def sphere(config: DataConfig) -> RawData:
     equation=r"y = \sin(2 t),\quad x = (t, 1)",
     reference="a standard example of a smooth target",
     cost="any n, 2 features",
+    split=SPLIT,
 )
 def sine(config: DataConfig) -> RawData:
     """A smooth function of one variable t, uniform in [-√3, √3]; inputs are (t, 1)."""
@@ -80,6 +84,7 @@ def sine(config: DataConfig) -> RawData:
     equation=r"y = \operatorname{sign}(t),\quad x = (t, 1)",
     reference="a standard example of a target with a jump",
     cost="any n, 2 features",
+    split=SPLIT,
 )
 def step(config: DataConfig) -> RawData:
     """A jump at t = 0, for t uniform in [-√3, √3]; inputs are (t, 1)."""

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntk_explorer.datasets import DATASETS, DataConfig, RawData, load, load_dataset
-from ntk_explorer.datasets._subset import _standardised, balanced_rows
+from ntk_explorer.datasets._standard import scale
+from ntk_explorer.datasets._subset import balanced_rows
 from ntk_explorer.errors import InvalidInput, UnknownName
 
 TOYS = ["rings", "sphere", "sine", "step"]
@@ -95,7 +96,7 @@ def test_standardising_keeps_constants_at_zero_and_survives_huge_values(image):
     x[..., 2] = 0.1
     x = x if image else x.reshape(6, -1)
     before = x.copy()
-    z = _standardised(RawData(x, np.zeros(6), image=image), np.arange(6))
+    z = scale(RawData(x, np.zeros(6), image=image))(x)
     np.testing.assert_array_equal(x, before)
     axis = (0, 1, 2) if image else 0
     varied = np.arange(z.shape[-1]) % 3 < 2
@@ -105,7 +106,7 @@ def test_standardising_keeps_constants_at_zero_and_survives_huge_values(image):
 
 def test_statistics_are_those_of_the_source():
     raw = RawData(np.array([[0.0], [2.0], [4.0]]), np.zeros(3))
-    np.testing.assert_allclose(_standardised(raw, np.array([2])), [[2 / np.sqrt(8 / 3)]])
+    np.testing.assert_allclose(scale(raw)(raw.x[[2]]), [[2 / np.sqrt(8 / 3)]])
 
 
 def test_duplicates_are_counted():
