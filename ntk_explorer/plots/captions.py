@@ -9,18 +9,42 @@ import xarray as xr
 
 from ntk_explorer.architectures import ARCHITECTURES
 from ntk_explorer.plots.theme import plain
+from ntk_explorer.training import OPTIMIZERS
 
 
 def setup(ds: xr.Dataset) -> str:
     """One line such as ``MLP, depth 3, standard · digits, n = 100, c = 10``."""
-    plan = json.loads(ds.attrs.get("plan", "{}"))
-    network, data = plan.get("network", {}), plan.get("data", {})
+    plan = _plan(ds)
+    examples, outputs = counts(ds)
+    data = plain(plan.get("data", {}).get("name", ""))
+    sizes = ", ".join(part for part in (data, f"n = {examples}", f"c = {outputs}") if part)
+    return " · ".join(part for part in (_network(plan), sizes) if part)
+
+
+def training(ds: xr.Dataset) -> str:
+    """One line such as ``MLP, depth 3, standard · digits, n = 1437 · Adam, batches of 64``; n is that of training."""
+    plan = _plan(ds)
+    data, how = plan.get("data", {}), plan.get("training", {})
+    optimizer = how.get("optimizer", "")
+    batch = how.get("batch_size")
+    parts = (
+        _network(plan),
+        f"{plain(data.get('name', ''))}, n = {data.get('n')}",
+        f"{OPTIMIZERS[optimizer].label if optimizer in OPTIMIZERS else plain(optimizer)}, "
+        + (f"batches of {batch}" if batch else "full batch"),
+    )
+    return " · ".join(part for part in parts if part)
+
+
+def _plan(ds: xr.Dataset) -> dict:
+    return json.loads(ds.attrs.get("plan", "{}"))
+
+
+def _network(plan: dict) -> str:
+    network = plan.get("network", {})
     depth = f"depth {network['depth']}" if "depth" in network else ""
     parts = (_architecture(network.get("architecture", "")), depth, network.get("parameterization", ""))
-    examples, outputs = counts(ds)
-    named = ", ".join(plain(part) for part in parts if part)
-    sizes = ", ".join(part for part in (plain(data.get("name", "")), f"n = {examples}", f"c = {outputs}") if part)
-    return " · ".join(part for part in (named, sizes) if part)
+    return ", ".join(plain(part) for part in parts if part)
 
 
 def _architecture(name: str) -> str:

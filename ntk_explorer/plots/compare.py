@@ -83,13 +83,9 @@ def comparison(
     if quantity in (*MEASURES, LIMIT):
         layers.append(_reference(ydim, drawn))
     widths = np.unique(np.concatenate([values["width"].values for values in drawn])).astype(float)
-    limits = theme.log_limits(np.concatenate([_drawable(values).ravel() for values in drawn]))
     return theme.line_figure(
         layers,
-        xlim=theme.log_limits(widths),
-        ylim=limits,
-        xticks=theme.width_ticks(widths),
-        yticks=theme.log_ticks(limits),
+        **theme.width_axes(widths, np.concatenate([_drawable(values).ravel() for values in drawn])),
         title=f"{quantities()[quantity]}{_omitted(drawn)}\n{_key(names)}",
         legend={theme.plain(name): theme.plain(name) for name, _ in sweeps},
         legend_position="bottom",

@@ -28,7 +28,11 @@ _OUTSIDE = {
     "right": {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)},
     "bottom": {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12)},
 }
-_CORNERS = {"top_right": "upper right", "bottom_left": "lower left", "top_left": "upper left"}
+_CORNERS = {
+    f"{end}_{side}": f"{word} {side}"
+    for end, word in (("top", "upper"), ("bottom", "lower"))
+    for side in ("left", "right")
+}
 
 
 def figure_png(figure: hv.Overlay, *, dpi: int = 150) -> bytes:

@@ -91,7 +91,7 @@ def kernel_heatmap(
     what = "eNTK ‖Θ_ij‖ / √c" if kernel == "entk" else f"{label} K_ij"
     colours = limits(matrices.values)
     palette = theme.SEQUENTIAL if colours[0] >= 0 else theme.DIVERGING
-    return _heatmap(ds, matrices.sel(kernel=kernel).values, what, width, seed, selected, clim=colours, cmap=palette)
+    return heatmap(ds, matrices.sel(kernel=kernel).values, what, width, seed, selected, clim=colours, cmap=palette)
 
 
 @FIGURES.register("error_heatmap", label="Error, entry by entry")
@@ -106,7 +106,7 @@ def error_heatmap(
     what = f"{theme.kernel_style(kernel).label} error ‖Θ_ij − K_ij I‖ / √c"
     colours = limits(errors.values)
     shown = errors.sel(compared=kernel).values
-    return _heatmap(ds, shown, what, width, seed, selected, clim=colours, cmap=theme.ERROR)
+    return heatmap(ds, shown, what, width, seed, selected, clim=colours, cmap=theme.ERROR)
 
 
 @FIGURES.register("difference_heatmap", label="Difference of two kernels")
@@ -121,7 +121,7 @@ def difference_heatmap(
     shown = matrices.sel(kernel=kernel).values - matrices.sel(kernel=other).values
     what = f"{theme.kernel_style(kernel).label} − {theme.kernel_style(other).label}"
     most = max(abs(bound) for bound in limits(shown))
-    return _heatmap(ds, shown, what, width, seed, selected, clim=(-most, most), cmap=theme.DIVERGING)
+    return heatmap(ds, shown, what, width, seed, selected, clim=(-most, most), cmap=theme.DIVERGING)
 
 
 def at(matrices: xr.DataArray, width: int, seed: int) -> xr.DataArray:
@@ -137,17 +137,16 @@ def limits(values: np.ndarray) -> tuple[float, float]:
     return (-most, most) if finite.size and finite.min() < 0 else (0.0, most)
 
 
-def _heatmap(ds, matrix, what, width, seed, selected, *, clim, cmap) -> hv.Overlay:
+def heatmap(ds, matrix, what, width, seed, selected=None, *, clim, cmap, when: str = "") -> hv.Overlay:
+    """A matrix [n, n] as a picture of the examples of ``ds``; ``what`` it shows and ``when`` go into the title."""
     where, names = grid(ds), captions.class_names(ds)
     cells, edge = np.arange(where.cells), (-0.5, where.cells - 0.5)
     image = hv.Image((cells, cells, where.arrange(matrix)), [COLUMN, ROW], hv.Dimension("value", label=what))
     colours = {"cmap": cmap, "clim": clim, "colorbar": True, "clabel": "", "tools": ["tap"]}
-    note = f" · a cell = mean of {where.step}×{where.step} entries" if where.step > 1 else ""
-    note += " · no matrix kept for this run" if np.isnan(matrix).all() else ""
     ticks = class_ticks(where, names)
     return theme.figure(
         [(image, colours | {"normalize": False}), _separators(where), _mark(where, selected)],
-        title=f"{what}\nwidth {width}, seed {seed}{note}",
+        title=_title(matrix, what, width, seed, when, where.step),
         frame_width=SIDE,
         frame_height=SIDE,
         xlim=edge,
@@ -158,6 +157,22 @@ def _heatmap(ds, matrix, what, width, seed, selected, *, clim, cmap) -> hv.Overl
         show_legend=False,
         hooks=[name_the_cell(where.order, where.labels, names, where.step)],
     )
+
+
+def heatmap_columns(ds, matrix, what, width, seed, selected=None, *, when: str = "") -> tuple[list[dict], str]:
+    """What the sources of :func:`heatmap`'s figure hold, in drawing order, and its title."""
+    where = grid(ds)
+    edge = {"x": [-0.5], "y": [-0.5], "dw": [where.cells], "dh": [where.cells]}
+    others = (_separators(where)[0], _mark(where, selected)[0])
+    columns = [{str(d): element.dimension_values(d) for d in element.dimensions()} for element in others]
+    title = _title(matrix, what, width, seed, when, where.step)
+    return [edge | {"image": [where.arrange(matrix)]}, *columns], title
+
+
+def _title(matrix, what: str, width: int, seed: int, when: str, step: int) -> str:
+    note = f" · a cell = mean of {step}×{step} entries" if step > 1 else ""
+    note += " · no matrix kept for this run" if np.isnan(matrix).all() else ""
+    return f"{what}\nwidth {width}, seed {seed}{when}{note}"
 
 
 def boundaries(where: Grid) -> np.ndarray:

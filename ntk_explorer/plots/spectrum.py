@@ -41,19 +41,7 @@ def spectra(
         below the noise floor N·ε·λ_1, of which not even the sign means anything, are left out and counted in the
         title; that of the eNTK is shaded.
     """
-    series, title = _series(ds, width, seed, ghost)
-    layers = [_shaded(ds, width, seed), *(layer for name, lines in series.items() for layer in _layers(name, lines))]
-    xlim, ylim = spectrum_limits(ds)
-    return theme.line_figure(
-        layers,
-        xlim=xlim,
-        ylim=ylim,
-        xticks=theme.log_ticks(xlim),
-        yticks=theme.log_ticks(ylim),
-        title=title,
-        legend={theme.kernel_style(name).label: _legend_text(name) for name in series},
-        legend_position="bottom_left",
-    )
+    return draw(ds, width, seed, ghost, limits=spectrum_limits(ds))
 
 
 def spectra_columns(
@@ -68,7 +56,31 @@ def spectra_columns(
     A figure that is on the screen already is brought to another width with these in a few milliseconds, a
     tenth of what drawing it again takes; arguments are those of :func:`spectra`.
     """
-    series, title = _series(ds, width, seed, ghost)
+    return fill(ds, width, seed, ghost)
+
+
+def draw(ds: xr.Dataset, width: int, seed: int | Literal["all"], ghost, *, limits, when: str = "") -> hv.Overlay:
+    """The figure of :func:`spectra` within given limits; ``when`` is a part of its title."""
+    series, title = _series(ds, width, seed, ghost, when)
+    layers = [_shaded(ds, width, seed), *(layer for name, lines in series.items() for layer in _layers(name, lines))]
+    xlim, ylim = limits
+    return theme.line_figure(
+        layers,
+        xlim=xlim,
+        ylim=ylim,
+        xticks=theme.log_ticks(xlim),
+        yticks=theme.log_ticks(ylim),
+        title=title,
+        legend={theme.kernel_style(name).label: _legend_text(name) for name in series},
+        legend_position="bottom_left",
+    )
+
+
+def fill(
+    ds: xr.Dataset, width: int, seed: int | Literal["all"], ghost, *, when: str = ""
+) -> tuple[list[dict[str, np.ndarray]], str]:
+    """What the sources of :func:`draw`'s figure hold, and its title."""
+    series, title = _series(ds, width, seed, ghost, when)
     columns = [_outline(*_below_floor(ds, width, seed))]
     for before, (ranks, mean, low, high) in series.values():
         columns += [_points(*before), _outline(ranks, low, high), _points(ranks, mean)]
@@ -83,7 +95,7 @@ def _points(ranks: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
     return {RANK.name: ranks, EIGENVALUE.name: values}
 
 
-def _series(ds, width, seed, ghost) -> tuple[dict[str, tuple], str]:
+def _series(ds, width, seed, ghost, when) -> tuple[dict[str, tuple], str]:
     """Per kernel the ghost (ranks, values) and the present curve (ranks, mean, low, high); and the title."""
     before, _ = _curves(ghost[0], ghost[1], seed) if ghost is not None and ghost[1] in ghost[0]["width"] else ({}, 0)
     now, hidden = _curves(ds, width, seed)
@@ -91,7 +103,7 @@ def _series(ds, width, seed, ghost) -> tuple[dict[str, tuple], str]:
     who = f"all {ds.sizes['seed']} seeds" if seed == "all" else f"seed {seed}"
     floor = _floor(ds, width, seed)
     omitted = f" ({hidden} below rounding, λ < {theme.number(float(f'{floor:.1g}'))}, not drawn)" if hidden else ""
-    title = f"Eigenvalues at width {width}, {who}{omitted}\n{captions.setup(ds)}"
+    title = f"Eigenvalues at width {width}, {who}{when}{omitted}\n{captions.setup(ds)}"
     return {name: (before.get(name, nothing)[:2], lines) for name, lines in now.items()}, title
 
 

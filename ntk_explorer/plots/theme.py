@@ -22,6 +22,8 @@ _FIXED = {
     "single_logit": ("#009e73", "d"),
 }
 _SPARE = (("#cc79a7", "v"), ("#e69f00", "*"), ("#56b4e9", "x"))
+# As far from those colours as the forms of colour blindness allow, and in sight on white and on dark pages.
+_TRAINED = {"network": ("network", "#8c19ff", ">"), "linearised": ("linearised network", "#f40049", "<")}
 LEAST_DECADES = 0.4
 GREY = "#8a8a8a"
 CHOSEN = "#ff2bd6"
@@ -55,6 +57,14 @@ def kernel_style(name: str) -> KernelStyle:
     if name not in others:
         return KernelStyle(KERNELS[name].label, GREY, "x")
     return KernelStyle(KERNELS[name].label, *_SPARE[others.index(name) % len(_SPARE)])
+
+
+def predictor_style(name: str) -> KernelStyle:
+    """Label, colour and marker of what predicts: ``network``, ``linearised``, or regression with a kernel."""
+    if name in _TRAINED:
+        return KernelStyle(*_TRAINED[name])
+    style = kernel_style(name)
+    return KernelStyle(f"{style.label} regression", style.color, style.marker)
 
 
 def plain(text: object, longest: int = 60) -> str:
@@ -92,20 +102,33 @@ def figure(layers: list[tuple[hv.Element, dict]], *, xlim, ylim, hooks=(), **opt
 
 
 def line_figure(layers: list, *, legend: Mapping[str, str], **options) -> hv.Overlay:
-    """Curves on logarithmic axes, as wide as the page; ``legend`` maps labels to the texts shown for them."""
-    return figure(
-        layers,
-        logx=True,
-        logy=True,
-        legend_labels=dict(legend),
-        legend_opts={"click_policy": "hide", "background_fill_alpha": 0.8},
-        legend_limit=10_000,  # beyond its own limit of 25 layers HoloViews would show no legend at all
-        hooks=[hold_legend(legend)],
-        responsive=True,
-        min_height=420,
-        show_grid=True,
-        **options,
-    )
+    """Curves as wide as the page, on logarithmic axes unless ``options`` say otherwise.
+
+    ``legend`` maps labels to the texts shown for them.
+    """
+    look = {
+        "logx": True,
+        "logy": True,
+        "legend_labels": dict(legend),
+        "legend_opts": {"click_policy": "hide", "background_fill_alpha": 0.8},
+        "legend_limit": 10_000,  # beyond its own limit of 25 layers HoloViews would show no legend at all
+        "hooks": [hold_legend(legend)],
+        "responsive": True,
+        "min_height": 420,
+        "show_grid": True,
+    }
+    return figure(layers, **(look | options))
+
+
+def width_axes(widths, values) -> dict:
+    """Limits and ticks of a figure against width on log-log axes, for all widths and values that it may show."""
+    limits = log_limits(values)
+    return {
+        "xlim": log_limits(widths),
+        "ylim": limits,
+        "xticks": width_ticks(widths),
+        "yticks": log_ticks(limits),
+    }
 
 
 def fit_frame(plot, _element) -> None:

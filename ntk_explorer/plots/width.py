@@ -94,13 +94,9 @@ def _against_width(ds: xr.Dataset, variable: xr.DataArray, label: str, axis: str
     if fitted:
         layers.append(_reference(ydim, widths, drawable[0]))
         legend = {label: _with_slope(label, widths, drawable[k]) for k, label in enumerate(legend)}
-    limits = theme.log_limits(drawable)
     return theme.line_figure(
         layers,
-        xlim=theme.log_limits(widths),
-        ylim=limits,
-        xticks=theme.width_ticks(widths),
-        yticks=theme.log_ticks(limits),
+        **theme.width_axes(widths, drawable),
         title=f"{label[0].upper()}{label[1:]}{_omitted(values)}\n{captions.setup(ds)} · {captions.runs(ds)}",
         legend=legend,
         legend_position="top_right",
