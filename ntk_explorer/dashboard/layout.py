@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import panel as pn
 
-from ntk_explorer.dashboard.model import ExplorerModel
+from ntk_explorer.dashboard.job_model import JobModel
 
 TABLE_CSS = """
 table.summary { border-collapse: collapse; font-size: 14px; width: 100%; }
@@ -41,14 +42,14 @@ def tall(*items, **params) -> pn.Column:
     return pn.Column(*items, sizing_mode="stretch_width", styles={"max-height": "none"}, margin=0, **params)
 
 
-def hint(model: ExplorerModel, text: str) -> pn.pane.HTML:
+def hint(model: JobModel, text: str) -> pn.pane.HTML:
     """One line of explaining text, which ``text=off`` in a link leaves out."""
     return pn.pane.HTML(
         f"<span style='opacity:.75'>{text}</span>", visible=model.state.view.text, sizing_mode="stretch_width"
     )
 
 
-def table(model: ExplorerModel, html: Callable[[ExplorerModel], str], *, tab: str) -> pn.pane.HTML:
+def table(model: JobModel, html: Callable[[Any], str], *, tab: str) -> pn.pane.HTML:
     """A table that follows the result and the view while its tab is open."""
     pane = pn.pane.HTML("", stylesheets=[TABLE_CSS], sizing_mode="stretch_width", margin=(4, 16, 16, 16))
 

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import panel as pn
 import panel_material_ui as pmui
 
-from ntk_explorer.dashboard.model import ExplorerModel
+from ntk_explorer.dashboard.job_model import JobModel
 
 TEXT = {"sizing_mode": "stretch_width", "margin": (7, 14)}
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """What a tab teaches. ``numbers`` writes the formula's present values as LaTeX lines."""
+    """What a tab teaches. ``numbers`` writes the formula's present values as LaTeX lines.
+
+    They are those of the session's model, or of one that it has and ``of`` takes from it.
+    """
 
     text: str
     formula: str
     try_this: str
     notice: str
-    numbers: Callable[[ExplorerModel], list[str]]
+    numbers: Callable[[Any], list[str]]
+    of: Callable[[Any], JobModel] = lambda session: session
 
 
-def card(title: str, lesson: Lesson, model: ExplorerModel, *, tab: str) -> pn.Column:
+def card(title: str, lesson: Lesson, session: JobModel, *, tab: str) -> pn.Column:
     """The lesson as a card whose numbers follow the result and the view while its tab is open."""
+    model = lesson.of(session)
     # The pane forgets its margin when its formula changes, the column round it does not.
     numbers = pn.pane.LaTeX(renderer="katex", styles={"font-size": "13px"}, sizing_mode="stretch_width", margin=0)
 
@@ -35,7 +41,7 @@ def card(title: str, lesson: Lesson, model: ExplorerModel, *, tab: str) -> pn.Co
         lines = lesson.numbers(model) if model.result is not None else []
         numbers.object = "<br>".join(f"${line}$" for line in lines)
 
-    model.param.watch(refresh, ["result", "state", "block"])
+    model.param.watch(refresh, [name for name in ("result", "state", "block", "history") if name in model.param])
     refresh()
     return pn.Column(
         pmui.Typography(title, variant="h6", margin=(12, 14, 0, 14)),

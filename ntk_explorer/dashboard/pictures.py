@@ -9,7 +9,7 @@ import holoviews as hv
 import panel as pn
 from holoviews.streams import Pipe
 
-from ntk_explorer.dashboard.model import ExplorerModel
+from ntk_explorer.dashboard.job_model import JobModel
 from ntk_explorer.plots.theme import kernel_style
 
 # Width and height. Figures that find their own size have the browser lay out the page again and again; in these the
@@ -21,11 +21,12 @@ BELOW = {"colorbar_position": "bottom", "colorbar_opts": {"height": 10, "title":
 BLACK, WHITE = kernel_style("entk").color, "#f2f2f2"
 QUIET = {"backend_opts": {"plot.toolbar.logo": None}, "backend": "bokeh"}
 
-Draw = Callable[[ExplorerModel], Any]
-Columns = Callable[[ExplorerModel], tuple[list[dict], str]]
+# Of whichever model a picture shows; each page knows its own.
+Draw = Callable[[Any], Any]
+Columns = Callable[[Any], tuple[list[dict], str]]
 
 
-def structure(model: ExplorerModel) -> Hashable:
+def structure(model: JobModel) -> Hashable:
     """What decides which elements a figure has: a change of it needs a new plot, not an update."""
     result = model.result
     return None if result is None else (tuple(result["kernel"].values), tuple(result.sizes.items()))
@@ -43,12 +44,12 @@ class Picture(pn.viewable.Viewer):
 
     def __init__(
         self,
-        model: ExplorerModel,
+        model: JobModel,
         draw: Draw,
         *,
         tab: str,
         needs=("result",),
-        key: Callable[[ExplorerModel], Any] = lambda model: model.shown.view,
+        key: Callable[[Any], Any] = lambda model: model.shown.view,
         on_tap: Callable[[float, float], None] | None = None,
         columns: Columns | None = None,
         size: tuple[int, int] | None = None,

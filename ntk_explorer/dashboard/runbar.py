@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import panel as pn
 import panel_material_ui as pmui
 
-from ntk_explorer.dashboard.controls import Controls
-from ntk_explorer.dashboard.model import ExplorerModel
+from ntk_explorer.dashboard.job_model import JobModel
 from ntk_explorer.dashboard.safe_text import safe_text
 from ntk_explorer.sweeps.estimate import LARGE, human_seconds
 
@@ -14,17 +15,25 @@ DEBOUNCE = 300  # ms between the last change of a control and the question what 
 RED = "#d93636"  # legible on white and on black
 
 
+class Planned(Protocol):
+    """Controls: ``plan`` is what they say, or None while ``problem`` says why there is none."""
+
+    plan: Any
+    problem: Any
+    param: Any
+
+
 class RunBar(pn.viewable.Viewer):
     """Run, with the estimate beside it.
 
-    A sweep that cannot be run says why and cannot be started; one that takes long is started after a question.
+    What cannot be run says why and cannot be started; what takes long is started after a question.
     """
 
-    def __init__(self, model: ExplorerModel, controls: Controls, **params):
-        """Watch the controls and ask the worker what their sweep would cost."""
+    def __init__(self, model: JobModel, controls: Planned, *, label: str = "Run", **params):
+        """Watch the controls and ask the worker what their plan would cost."""
         super().__init__(**params)
-        self._model, self._controls, self._asked = model, controls, 0
-        self._button = pmui.Button(label="Run", icon="play_arrow", color="primary", variant="contained", width=110)
+        self._model, self._controls, self._asked, self._label = model, controls, 0, label
+        self._button = pmui.Button(label=label, icon="play_arrow", color="primary", variant="contained", width=110)
         self._button.on_click(lambda _: self._ask_or_run())
         self._line = pn.pane.HTML("", sizing_mode="stretch_width", margin=(10, 8))
         self._problem = pn.pane.HTML(
@@ -64,7 +73,7 @@ class RunBar(pn.viewable.Viewer):
 
     def _changed(self, *_) -> None:
         self._question.visible = False
-        self._model.estimate = None  # it was that of another sweep
+        self._model.estimate = None  # it was that of another plan
         self._refresh()
         if self._controls.plan is None:
             return
@@ -81,7 +90,7 @@ class RunBar(pn.viewable.Viewer):
 
     def _refresh(self, *_) -> None:
         model, problem = self._model, self._controls.problem or self._model.refusal
-        same = self._controls.plan == model.state.plan
+        same = self._controls.plan == model.plan
         self._button.disabled = bool(problem) or (same and model.active)
         self._problem.param.update(object=safe_text(problem), visible=bool(problem))
         if problem:
@@ -89,7 +98,7 @@ class RunBar(pn.viewable.Viewer):
         elif model.estimate is None:
             self._line.object = "<span style='opacity:.6'>estimating …</span>"
         else:
-            changed = "" if same else "<br><b>changed: press Run</b>"
+            changed = "" if same else f"<br><b>changed: press {self._label}</b>"
             self._line.object = safe_text(model.estimate["text"]) + changed
 
     def __panel__(self):
@@ -101,7 +110,7 @@ class RunBar(pn.viewable.Viewer):
 class ProgressBar(pn.viewable.Viewer):
     """A thin bar with the step, the seconds left and Stop; only a long message makes it taller."""
 
-    def __init__(self, model: ExplorerModel, **params):
+    def __init__(self, model: JobModel, **params):
         """Follow the model's status."""
         super().__init__(**params)
         self._model = model
@@ -117,23 +126,22 @@ class ProgressBar(pn.viewable.Viewer):
         self._refresh()
 
     def _refresh(self, *_) -> None:
-        model, total = self._model, len(self._model.state.plan.cells)
+        model = self._model
         self._stop.visible = model.active
         self._retry.visible = model.status in ("failed", "cancelled")
-        self._bar.value = 100 * model.step / total
-        self._text.object = safe_text(self._sentence(total))
+        self._bar.value = 100 * model.step / max(model.total, 1)
+        self._text.object = safe_text(self._sentence())
         self._text.styles = {"color": RED if model.status == "failed" else "inherit"}
 
-    def _sentence(self, total: int) -> str:
+    def _sentence(self) -> str:
         model = self._model
-        done = f"{model.step} of {total}"
         left = "" if model.seconds_left is None else f" · about {human_seconds(model.seconds_left)} left"
         return {
             "idle": "",
             "queued": f"Waiting for the worker{f', {model.ahead} before this one' if model.ahead else ''} …",
-            "running": f"Network {done}{left}" if model.step else "Preparing the first network …",
-            "done": f"Finished: {total} networks. {model.message}",
-            "cancelled": f"Stopped after {done}. What was finished is kept.",
+            "running": f"{model.doing}{left}",
+            "done": f"Finished: {model.done}. {model.message}",
+            "cancelled": f"Stopped after {model.step} of {model.total}. What was finished is kept.",
             "failed": model.message,
         }[model.status]
 
