@@ -58,3 +58,16 @@ from .sweeps.plan import SweepPlan as SweepPlan
 from .sweeps.plan import plan_sweep as plan_sweep
 from .sweeps.run import run_sweep as run_sweep
 from .sweeps.run import run_sweeps as run_sweeps
+from .training import OPTIMIZERS as OPTIMIZERS
+from .training import SCHEDULES as SCHEDULES
+from .training.checkpoints import StoredTraining as StoredTraining
+from .training.checkpoints import open_checkpoint as open_checkpoint
+from .training.config import TrainingConfig as TrainingConfig
+from .training.config import configure_training as configure_training
+from .training.epochs import Epoch as Epoch
+from .training.epochs import train_epochs as train_epochs
+from .training.limit import estimate_learning_rate_limit as estimate_learning_rate_limit
+from .training.linear import linearised as linearised
+from .training.stored import train_stored as train_stored
+from .training.train import Trained as Trained
+from .training.train import train as train

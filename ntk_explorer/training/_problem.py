@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +16,12 @@ from ntk_explorer.kernels._losses import one_hot_targets, regression_targets
 from ntk_explorer.reading.checks import checked_examples
 from ntk_explorer.reading.taps import read_network
 from ntk_explorer.training import OPTIMIZERS, SCHEDULES
-from ntk_explorer.training._loop import Members, Recipe
+from ntk_explorer.training._loop import Members, Recipe, initial_state
 from ntk_explorer.training.config import TrainingConfig
-from ntk_explorer.training.limit import learning_rate_limit
+from ntk_explorer.training.limit import estimate_learning_rate_limit
+
+if TYPE_CHECKING:
+    from ntk_explorer.training.epochs import Epoch
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +72,7 @@ class Problem:
     def limit(self, index: int) -> float:
         """2/λ_max(Θ/n) of one member at its initial parameters."""
         with self.arithmetic():
-            return learning_rate_limit(self.f, self.member(index), self.train.x)
+            return estimate_learning_rate_limit(self.f, self.member(index), self.train.x)
 
     def rates(self) -> np.ndarray:
         """The largest learning rate of every member [s]: the given one, the optimiser's, or half of the limit."""
@@ -80,6 +83,22 @@ class Problem:
         """The ensemble at some point of its training; each has its own key, whatever the number of the others."""
         keys = jax.vmap(lambda index: jax.random.fold_in(self.key, index))(jnp.arange(self.seeds))
         return Members(params, state, keys, jnp.asarray(rates, self.dtype), self.params if self.linearised else None)
+
+    def state(self, rates: np.ndarray) -> Any:
+        """The optimisers' state before the first step."""
+        with self.arithmetic():
+            return initial_state(self.recipe, self.params, jnp.asarray(rates, self.dtype))
+
+    @property
+    def state_shapes(self) -> Any:
+        """The structure of the optimisers' state."""
+        return jax.eval_shape(lambda: self.state(np.ones(self.seeds)))
+
+    def placed(self, epoch: Epoch) -> Epoch:
+        """An epoch read from a file, its arrays where they are computed with."""
+        with self.arithmetic():
+            params, state = jax.tree.map(jnp.asarray, (epoch.params, epoch.optimizer_state))
+        return replace(epoch, params=params, optimizer_state=state)
 
     def factor(self, epoch: int) -> float:
         """What the schedule makes of the rate at the last step of an epoch; of epoch 0, at the first step of all."""

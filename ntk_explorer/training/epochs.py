@@ -93,12 +93,8 @@ def run(problem: Problem, start: Epoch | None = None) -> Iterator[Epoch]:
 
 
 def _untrained(problem: Problem) -> Epoch:
-    from ntk_explorer.training import _loop  # not above: trainings are planned without jax
-
     rates = problem.rates()
-    with problem.arithmetic():
-        state = _loop.initial_state(problem.recipe, problem.params, rates)
-    return Epoch(0, problem.params, state, _recorded(problem, 0, problem.params, rates, None))
+    return Epoch(0, problem.params, problem.state(rates), _recorded(problem, 0, problem.params, rates, None))
 
 
 def _recorded(problem: Problem, number: int, params: Any, rates: Any, history: xr.Dataset | None) -> xr.Dataset:

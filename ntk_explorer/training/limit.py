@@ -8,7 +8,7 @@ from typing import Any
 MEASURED = 128  # examples at most; their kernel's largest eigenvalue grows in proportion to their number
 
 
-def learning_rate_limit(f: Callable[..., Any], params: Any, x: Any, *, examples: int = MEASURED) -> float:
+def estimate_learning_rate_limit(f: Callable[..., Any], params: Any, x: Any, *, examples: int = MEASURED) -> float:
     """2/λ_max(Θ/n): gradient descent on the squared loss ½‖f − y‖², averaged over examples, diverges beyond it.
 
     λ_max is found by Lanczos iteration on products with the eNTK, without its matrix. Of more than ``examples``
