@@ -12,10 +12,12 @@ from ntk_explorer.infinite import LIMITS
 from ntk_explorer.kernels import KERNELS, TRANSFORMS
 from ntk_explorer.registry import Registry
 from ntk_explorer.spectra import SUMMARIES
+from ntk_explorer.training import OPTIMIZERS, SCHEDULES
 
-REGISTRIES = {r.kind: r for r in (KERNELS, TRANSFORMS, LIMITS, ARCHITECTURES, DATASETS, MEASURES, SUMMARIES)}
+COMPUTED = (KERNELS, TRANSFORMS, LIMITS, ARCHITECTURES, DATASETS, MEASURES, SUMMARIES)
+REGISTRIES = {r.kind: r for r in (*COMPUTED, OPTIMIZERS, SCHEDULES)}
 CARDS = [pytest.param(entry, id=f"{kind}-{name}") for kind, r in REGISTRIES.items() for name, entry in r.items()]
-DEFINED = (KERNELS, TRANSFORMS, LIMITS, MEASURES, SUMMARIES)
+DEFINED = (KERNELS, TRANSFORMS, LIMITS, MEASURES, SUMMARIES, OPTIMIZERS, SCHEDULES)
 WITH_EQUATION = [pytest.param(e, id=name) for r in DEFINED for name, e in r.items()]
 
 
@@ -26,6 +28,8 @@ def test_what_the_first_issue_names_is_there():
     assert {"mlp", "cnn", "resnet"} <= set(ARCHITECTURES)
     assert {"digits", "rings", "sphere", "npz"} <= set(DATASETS)
     assert {"relative_frobenius", "largest_eigenvalue_error"} <= set(MEASURES)
+    assert {"sgd", "momentum", "adam", "adamw"} <= set(OPTIMIZERS)
+    assert {"constant", "cosine", "warmup_cosine"} <= set(SCHEDULES)
     assert {"condition_number", "effective_rank", "trace", "decay_exponent"} <= set(SUMMARIES)
 
 

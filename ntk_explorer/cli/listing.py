@@ -11,7 +11,17 @@ import typer
 if TYPE_CHECKING:
     from ntk_explorer.registry import Entry, Registry
 
-KINDS = ("kernels", "transforms", "limits", "architectures", "datasets", "measures", "summaries")
+KINDS = (
+    "kernels",
+    "transforms",
+    "limits",
+    "architectures",
+    "datasets",
+    "measures",
+    "summaries",
+    "optimizers",
+    "schedules",
+)
 
 
 def list_cards(
@@ -37,8 +47,10 @@ def registries() -> dict[str, Registry]:
     from ntk_explorer.infinite import LIMITS
     from ntk_explorer.kernels import KERNELS, TRANSFORMS
     from ntk_explorer.spectra import SUMMARIES
+    from ntk_explorer.training import OPTIMIZERS, SCHEDULES
 
-    return dict(zip(KINDS, (KERNELS, TRANSFORMS, LIMITS, ARCHITECTURES, DATASETS, MEASURES, SUMMARIES), strict=True))
+    maths = (KERNELS, TRANSFORMS, LIMITS, ARCHITECTURES, DATASETS, MEASURES, SUMMARIES, OPTIMIZERS, SCHEDULES)
+    return dict(zip(KINDS, maths, strict=True))
 
 
 def _card(entry: Entry) -> Iterable[str]:

@@ -18,7 +18,7 @@ MOMENTUM = 0.9
 @OPTIMIZERS.register(
     "sgd",
     label="SGD",
-    equation=r"\theta \leftarrow \theta - \eta\, g,\quad g = \nabla L(\theta) + w\,\theta",
+    equation=r"\theta \gets \theta - \eta\, g,\quad g = \nabla L(\theta) + w\,\theta",
     reference="Robbins & Monro (1951), A Stochastic Approximation Method",
     cost="no memory besides the parameters",
     learning_rate=None,
@@ -33,7 +33,7 @@ def sgd(learning_rate: Any, *, weight_decay: float = 0.0) -> optax.GradientTrans
 @OPTIMIZERS.register(
     "momentum",
     label="SGD with momentum",
-    equation=r"m \leftarrow 0.9\, m + g,\quad \theta \leftarrow \theta - \eta\, m",
+    equation=r"m \gets 0.9\, m + g,\quad \theta \gets \theta - \eta\, m",
     reference="Polyak (1964), Some Methods of Speeding up the Convergence of Iteration Methods",
     cost="1 number per parameter",
     learning_rate=None,
@@ -48,7 +48,7 @@ def momentum(learning_rate: Any, *, weight_decay: float = 0.0) -> optax.Gradient
 @OPTIMIZERS.register(
     "adam",
     label="Adam",
-    equation=r"\theta \leftarrow \theta - \eta\, \hat m / (\sqrt{\hat v} + 10^{-8})",
+    equation=r"\theta \gets \theta - \eta\, \hat m / (\sqrt{\hat v} + 10^{-8})",
     reference="Kingma & Ba (2015), Adam: A Method for Stochastic Optimization",
     cost="2 numbers per parameter",
     learning_rate=1e-3,
@@ -63,7 +63,7 @@ def adam(learning_rate: Any, *, weight_decay: float = 0.0) -> optax.GradientTran
 @OPTIMIZERS.register(
     "adamw",
     label="AdamW",
-    equation=r"\theta \leftarrow \theta - \eta\, (\hat m / (\sqrt{\hat v} + 10^{-8}) + w\,\theta)",
+    equation=r"\theta \gets \theta - \eta\, (\hat m / (\sqrt{\hat v} + 10^{-8}) + w\,\theta)",
     reference="Loshchilov & Hutter (2019), Decoupled Weight Decay Regularization",
     cost="2 numbers per parameter",
     learning_rate=1e-3,
