@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from ntk_explorer.spectra.eigen import eigenvalues, unwrap
 from ntk_explorer.store import Identity, fingerprint
 from ntk_explorer.sweeps.assembly import CellResult, matrix_bytes
 from ntk_explorer.sweeps.limit import WidthLimit
-from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
+from ntk_explorer.sweeps.plan import DERIVED, NetworksPlan, SweepPlan
 
 PRODUCER = "sweep-cell"
 REVISION = 4  # raise it when a cell's numbers or names change: stored cells are then computed again
@@ -56,12 +57,12 @@ def cell_identities(plan: SweepPlan, data: LabelledData) -> dict[tuple[int, int]
     }
 
 
-def network_at(plan: SweepPlan, data: LabelledData, width: int) -> Network:
+def network_at(plan: NetworksPlan, data: LabelledData, width: int) -> Network:
     """The plan's network at one width, in the shapes of the data."""
     return build(plan.network, width=width, inputs=data.inputs, outputs=data.outputs)
 
 
-def initialise(plan: SweepPlan, network: Network, index: int):
+def initialise(plan: NetworksPlan, network: Network, index: int):
     """Parameters of one seed; every (width, index) has a key of its own, whatever else the plan holds."""
     import jax  # not above: plans and results are handled without jax
 
@@ -102,16 +103,20 @@ def compute_cell(
 
 
 def all_kernels(plan: SweepPlan, network: Network, params, x1, x2=None) -> dict:
-    """The eNTK and the plan's kernels; those that are contractions of its blocks are taken from them."""
-    entk = unwrap(KERNELS["entk"](network.apply, params, x1, x2))
-    kernels = {"entk": entk}
-    for name in plan.kernels:
+    """The eNTK and the plan's kernels."""
+    return kernels_by_name(("entk", *plan.kernels), network.apply, params, x1, x2)
+
+
+def kernels_by_name(names: Sequence[str], f, params, x1, x2=None) -> dict:
+    """Several kernels of one network; where the eNTK is among them, contractions of its blocks are taken from them."""
+    kernels = {"entk": unwrap(KERNELS["entk"](f, params, x1, x2))} if "entk" in names else {}
+    for name in names:
         card = KERNELS[name]
-        if "from_blocks" in card.extras:
-            kernels[name] = card.extras["from_blocks"](entk)
-        else:
-            kernels[name] = unwrap(card(network.apply, params, x1, x2))
-    return kernels
+        if "entk" in kernels and "from_blocks" in card.extras:
+            kernels[name] = card.extras["from_blocks"](kernels["entk"])
+        elif name not in kernels:
+            kernels[name] = unwrap(card(f, params, x1, x2))
+    return {name: kernels[name] for name in names}
 
 
 def _errors(plan: SweepPlan, kernels: dict) -> dict[str, np.ndarray]:

@@ -15,11 +15,11 @@ from ntk_explorer.kernels import KERNELS, incomparable
 DERIVED = ("inputs", "outputs", "width")
 
 
-class SweepPlan(BaseModel):
-    """Kernels against the eNTK, for every width and every seed, on one data set.
+class NetworksPlan(BaseModel):
+    """Networks of several widths and initialisations on one data set: what sweeps and trajectories have in common.
 
-    The plan is the door for links, YAML files, the command line and notebooks alike; it holds no shape
-    that the data decide, so that equal sweeps have equal plans.
+    A plan is the door for links, YAML files, the command line and notebooks alike; it holds no shape
+    that the data decide, so that equal work has equal plans.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -30,8 +30,6 @@ class SweepPlan(BaseModel):
     widths: tuple[int, ...] = Field((), description="hidden widths (empty: the architecture's own)")
     seeds: int = Field(5, ge=1, le=64, description="number of initialisations per width")
     seed: int = Field(0, ge=0, lt=2**31, description="seed from which all initialisations are drawn")
-    kernels: tuple[str, ...] = Field(("pntk", "trntk", "single_logit"), description="kernels compared with the eNTK")
-    dtype: Literal["float64", "float32"] = Field("float64", description="precision of parameters and kernels")
 
     @field_validator("data", mode="after")
     @classmethod
@@ -61,6 +59,26 @@ class SweepPlan(BaseModel):
             widths = tuple(sorted(set(widths)))
         return widths
 
+    @model_validator(mode="after")
+    def _images_for_image_networks(self) -> Self:
+        """Data that can be drawn in any shape take that of the network, where it reads images."""
+        free = "any-shape" in DATASETS[self.data.name].tags and self.data.shape is None
+        if free and isinstance(self.network, ImageConfig):
+            object.__setattr__(self, "data", self.data.model_copy(update={"shape": self.network.inputs}))
+        return self
+
+    @property
+    def cells(self) -> list[tuple[int, int]]:
+        """All (width, seed index) pairs, seed by seed, so that a first whole curve appears early."""
+        return [(width, index) for index in range(self.seeds) for width in self.widths]
+
+
+class SweepPlan(NetworksPlan):
+    """Kernels against the eNTK, for every width and every seed, on one data set."""
+
+    kernels: tuple[str, ...] = Field(("pntk", "trntk", "single_logit"), description="kernels compared with the eNTK")
+    dtype: Literal["float64", "float32"] = Field("float64", description="precision of parameters and kernels")
+
     @field_validator("kernels", mode="after")
     @classmethod
     def _known_kernels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -76,19 +94,6 @@ class SweepPlan(BaseModel):
         if not self.widths:
             object.__setattr__(self, "widths", type(self.network).default_widths)
         return self
-
-    @model_validator(mode="after")
-    def _images_for_image_networks(self) -> Self:
-        """Data that can be drawn in any shape take that of the network, where it reads images."""
-        free = "any-shape" in DATASETS[self.data.name].tags and self.data.shape is None
-        if free and isinstance(self.network, ImageConfig):
-            object.__setattr__(self, "data", self.data.model_copy(update={"shape": self.network.inputs}))
-        return self
-
-    @property
-    def cells(self) -> list[tuple[int, int]]:
-        """All (width, seed index) pairs, seed by seed, so that a first whole curve appears early."""
-        return [(width, index) for index in range(self.seeds) for width in self.widths]
 
 
 def plan_sweep(

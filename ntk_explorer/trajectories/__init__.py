@@ -1,1 +1,1 @@
-"""Kernels along training: a network, its kernels and their regressions at chosen epochs."""
+"""Networks in training, their kernels at some epochs, and what regression with these kernels predicts."""

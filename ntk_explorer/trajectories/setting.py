@@ -1,0 +1,110 @@
+"""The examples of a trajectory: for training, for its kernels, for testing, and a grid where inputs can be drawn."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ntk_explorer.datasets import LabelledData, load_split
+from ntk_explorer.errors import InvalidInput
+from ntk_explorer.store import fingerprint
+from ntk_explorer.sweeps.cells import examples
+from ntk_explorer.trajectories.plan import TrajectoryPlan
+
+LINE, SIDE = 201, 41  # grid points of one feature, and along each of two
+MARGIN = 0.15  # of the examples' range, beyond it on either side
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """A plan and its examples; ``train`` and ``test`` are disjoint."""
+
+    plan: TrajectoryPlan
+    train: LabelledData
+    test: LabelledData
+
+    @classmethod
+    def of(cls, plan: TrajectoryPlan) -> Setting:
+        """Read the examples of a plan.
+
+        Raises:
+            InvalidInput: the source holds too few, or two of the points are equal, so that no kernel can be inverted.
+        """
+        setting = cls(plan, *load_split(plan.data, plan.test))
+        if not plan.ridge and (pair := equal_pair(setting.points)):
+            raise InvalidInput(
+                f"Training examples {pair[0]} and {pair[1]} are equal, so that every kernel of them is singular and "
+                "ridgeless regression has no solution",
+                "Remove one of them, take fewer points, or set ridge, for instance to 1e-6.",
+            )
+        return setting
+
+    @property
+    def points(self) -> np.ndarray:
+        """Inputs of the kernels [points, ...]."""
+        return self.train.x[: self.plan.points]
+
+    @property
+    def targets(self) -> np.ndarray:
+        """Their targets [points, c]: one-hot labels, or those of a regression."""
+        return self.train.targets[: self.plan.points]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of all examples with their labels."""
+        return fingerprint(self.train.x, self.train.y, self.test.x, self.test.y)
+
+    @cached_property
+    def drawn(self) -> list[int]:
+        """The one or two features that inputs vary in, where they have no more than two; others cannot be drawn."""
+        if self.train.images is not None or np.prod(self.train.inputs) > 2:
+            return []
+        return [i for i, feature in enumerate(_flat(self.train.x).T) if np.ptp(feature) > 0]
+
+    @cached_property
+    def grid(self) -> np.ndarray | None:
+        """Inputs [g, ...] at even distances over the range of all examples; None where they cannot be drawn."""
+        if not self.drawn:
+            return None
+        flat = np.concatenate([_flat(self.train.x), _flat(self.test.x)])
+        low, high = flat.min(axis=0), flat.max(axis=0)
+        margin, count = MARGIN * (high - low), LINE if len(self.drawn) == 1 else SIDE
+        axes = [np.linspace(low[i] - margin[i], high[i] + margin[i], count) for i in self.drawn]
+        inputs = np.tile(low, (count ** len(axes), 1))
+        inputs[:, self.drawn] = np.array(list(itertools.product(*axes)))
+        return inputs.reshape(-1, *self.train.inputs)
+
+    @cached_property
+    def known(self) -> dict[str, Any]:
+        """What figures need of the examples: arrays by name, as coordinates, and ``class_names`` and ``task``."""
+        train, test, points = examples(self.train), examples(self.test), self.plan.points
+        known = {
+            "label": train["label"][:points],
+            "ids": train["ids"][:points],
+            "test_label": test["label"],
+            "test_ids": test["ids"],
+            "test_target": np.asarray(self.test.targets, float),
+        }
+        if self.grid is not None:
+            places = {"x1_input": self.points, "test_input": self.test.x, "grid_input": self.grid}
+            known |= {name: _flat(inputs)[:, self.drawn] for name, inputs in places.items()}
+        return known | {"class_names": train["class_names"], "task": self.train.task}
+
+
+def equal_pair(x: np.ndarray) -> tuple[int, int] | None:
+    """The first example that repeats an earlier one, and that one; None where all differ."""
+    seen: dict[bytes, int] = {}
+    for row, example in enumerate(x):
+        # Adding 0 turns -0.0 into 0.0, which is equal but has other bytes.
+        first = seen.setdefault((example + 0.0).tobytes(), row)
+        if first != row:
+            return first, row
+    return None
+
+
+def _flat(x: np.ndarray) -> np.ndarray:
+    return x.reshape(len(x), -1)
