@@ -1,1 +1,12 @@
-"""Predicting with kernels: kernel regression, and training of the linearised network in closed form."""
+"""Predicting with kernels: kernel regression, and training of the linearised network in closed form.
+
+Each module beside this one may register measures of predictions.
+"""
+
+from __future__ import annotations
+
+from ntk_explorer.registry import Registry
+
+PREDICTION_MEASURES = Registry("measure of predictions", __name__)
+
+__all__ = ["PREDICTION_MEASURES"]
