@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # Rows up to which all shares are kept as whole matrices, whatever is asked first: 32 MB for each tensor.
 HELD_ROWS = 2000
+# Numbers of a Jacobian that is read whole whichever tensor is asked for: 64 MB.
+LITTLE = 2**23
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,9 +95,10 @@ class WhitenedFeatures:
         return {}
 
     def jacobian(self, tensor: int) -> np.ndarray:
-        """Φ_l [rows, P_l] of one tensor; all tensors no larger than that are read with it."""
+        """Φ_l [rows, P_l] of one tensor; all others are read with it where that is little, else those no larger."""
         if tensor not in self._jacobians:
-            size = self.weights[tensor].size
+            little = self.parameters * self.rows <= LITTLE
+            size = self.parameters if little else self.weights[tensor].size
             wanted = tuple(i for i, w in enumerate(self.weights) if w.size <= size and i not in self._jacobians)
             self._jacobians.update(zip(wanted, self._read("read_jacobian", wanted), strict=True))
         return self._jacobians[tensor]

@@ -59,21 +59,13 @@ class Stack:
     @cached_property
     def grams(self) -> np.ndarray:
         """Φ_l Φ_lᵀ of every part [L, t, m, m]: cut from the whole where that is there, read part by part where not."""
-        if self._features.holds_grams or not self._alone:
-            whole = self._features.grams
-            if self.rows.size == self.rows.shape[1] == self._features.rows:
-                return whole[:, None]  # no copy: the only part is everything, in order
-            return whole[:, self.rows[:, :, None], self.rows[:, None, :]]
-        return np.stack([part.grams for part in self._alone], axis=1)
-
-    @cached_property
-    def _alone(self) -> list[WhitenedFeatures]:
-        """Each part's own features; none when the only part is everything."""
-        features = self._features
-        outputs = range(features.rows_per_example) if self._by_output else [None]
-        if len(self._blocks) == 1 and len(outputs) == 1:
-            return []
-        return [features.take(block, c) for block in self._blocks for c in outputs]
+        if np.array_equal(self.rows, np.arange(self._features.rows)[None]):
+            return self._features.grams[:, None]  # no copy
+        if self._features.holds_grams:
+            return self._features.grams[:, self.rows[:, :, None], self.rows[:, None, :]]
+        outputs = range(self._features.rows_per_example) if self._by_output else [None]
+        parts = (self._features.take(block, c) for block in self._blocks for c in outputs)
+        return np.stack([part.grams for part in parts], axis=1)
 
     def jacobian(self, tensor: int) -> np.ndarray:
         """Φ_l of every part [t, m, P_l]."""
