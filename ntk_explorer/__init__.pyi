@@ -44,6 +44,7 @@ from .linalg.estimates import frobenius_norm as frobenius_norm
 from .linalg.estimates import trace as trace
 from .linalg.top import top_eigenvalues as top_eigenvalues
 from .marglik import ESTIMATORS as ESTIMATORS
+from .marglik import INVARIANCES as INVARIANCES
 from .marglik import LIKELIHOODS as LIKELIHOODS
 from .marglik import PARTITIONS as PARTITIONS
 from .marglik.evidence import Evidence as Evidence
@@ -56,6 +57,9 @@ from .marglik.features import WhitenedFeatures as WhitenedFeatures
 from .marglik.features import whitened_features as whitened_features
 from .marglik.hyperparameters import evidence_sweep as evidence_sweep
 from .marglik.hyperparameters import mackay_step as mackay_step
+from .marglik.invariances import averaged_features as averaged_features
+from .marglik.invariances import draw_noise as draw_noise
+from .marglik.invariances import invariance_gradient as invariance_gradient
 from .marglik.predictive import predictive_features as predictive_features
 from .marglik.stationarity import stationarity as stationarity
 from .marglik.stochastic import stochastic_evidence as stochastic_evidence

@@ -68,7 +68,7 @@ def test_names_that_the_issue_promises_are_public():
         "from ntk_explorer.datasets import load_dataset; load_dataset('digits', n=20)",
         "from ntk_explorer.comparison import MEASURES; list(MEASURES)",
         "from ntk_explorer.spectra import SUMMARIES; list(SUMMARIES)",
-        "from ntk_explorer.marglik import ESTIMATORS, LIKELIHOODS, PARTITIONS as P; [*ESTIMATORS, *LIKELIHOODS, *P]",
+        "from ntk_explorer.marglik import *; [*ESTIMATORS, *LIKELIHOODS, *PARTITIONS, *INVARIANCES]",
         "from ntk_explorer import plan_sweep; plan_sweep()",
         "import ntk_explorer.sweeps.run, ntk_explorer.jobs.worker, ntk_explorer.store",
     ],

@@ -10,13 +10,13 @@ from ntk_explorer.datasets import DATASETS
 from ntk_explorer.errors import UnknownName
 from ntk_explorer.infinite import LIMITS
 from ntk_explorer.kernels import KERNELS, TRANSFORMS
-from ntk_explorer.marglik import ESTIMATORS, LIKELIHOODS, PARTITIONS
+from ntk_explorer.marglik import ESTIMATORS, INVARIANCES, LIKELIHOODS, PARTITIONS
 from ntk_explorer.registry import Registry
 from ntk_explorer.spectra import SUMMARIES
 from ntk_explorer.training import OPTIMIZERS, SCHEDULES
 
 COMPUTED = (KERNELS, TRANSFORMS, LIMITS, ARCHITECTURES, DATASETS, MEASURES, SUMMARIES)
-EVIDENCE = (ESTIMATORS, LIKELIHOODS, PARTITIONS)
+EVIDENCE = (ESTIMATORS, INVARIANCES, LIKELIHOODS, PARTITIONS)
 REGISTRIES = {r.kind: r for r in (*COMPUTED, OPTIMIZERS, SCHEDULES, *EVIDENCE)}
 CARDS = [pytest.param(entry, id=f"{kind}-{name}") for kind, r in REGISTRIES.items() for name, entry in r.items()]
 DEFINED = (KERNELS, TRANSFORMS, LIMITS, MEASURES, SUMMARIES, OPTIMIZERS, SCHEDULES, *EVIDENCE)

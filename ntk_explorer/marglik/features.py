@@ -121,6 +121,11 @@ class WhitenedFeatures:
         return LIKELIHOODS[self.likelihood].extras["residual"](self.outputs, self.targets).ravel()
 
     @cached_property
+    def pulled(self) -> np.ndarray:
+        """Φ_l Φ_lᵀ ρ [L, rows]: how the outputs move along the log-likelihood's gradient."""
+        return self.grams @ self.residual
+
+    @cached_property
     def coded(self) -> WhitenedFeatures:
         """The features that the released code of 2023 has for single outputs: √Λ_cc J_c, outputs not mixed."""
         return replace(self, directions=LIKELIHOODS[self.likelihood].extras["coded"](self.outputs), _stacks={})

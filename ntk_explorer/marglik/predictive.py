@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntk_explorer.errors import InvalidInput
+from ntk_explorer.marglik._symmetric import solve_shifted
 from ntk_explorer.marglik.features import WhitenedFeatures
 from ntk_explorer.marglik.likelihoods import log_softmax, noise_of
 from ntk_explorer.marglik.priors import Prior, resolve_prior
-from ntk_explorer.marglik.stationarity import gradient_rows, shifted_kernel
+from ntk_explorer.marglik.stationarity import gradient_rows
 
 if TYPE_CHECKING:
     from ntk_explorer.marglik._reading import Call
@@ -137,13 +138,13 @@ class PredictiveFeatures:
         noise = noise_of(features.likelihood, sigma, temperature)
         m, c = self.outputs.shape
         crossed, own = self._weighed(prior)
-        matrix = shifted_kernel(features, prior, noise)
-        solved = np.linalg.solve(matrix, crossed.T).T.reshape(m, c, -1)
-        covariance = own - noise.scale * solved @ crossed.reshape(m, c, -1).swapaxes(1, 2)
+        solved = solve_shifted(noise.scale * features.whole.kernel(prior)[0], crossed.T).T
+        by_input = [part.reshape(m, c, -1) for part in (solved, crossed)]
+        covariance = own - noise.scale * by_input[0] @ by_input[1].swapaxes(1, 2)
         mean = self.outputs
         if corrected:
             step = noise.scale * crossed @ features.residual - self.tangents.sum(axis=0)
-            back = math.sqrt(noise.scale) * crossed @ np.linalg.solve(matrix, gradient_rows(features, prior, noise))
+            back = math.sqrt(noise.scale) * solved @ gradient_rows(features, prior, noise)
             mean = mean + (step - back).reshape(m, c)
         symmetric = (covariance + covariance.swapaxes(1, 2)) / 2
         return Predictive(mean, symmetric, temperature * (noise.sigma or 0.0) ** 2)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ntk_explorer.errors import InvalidInput
+from ntk_explorer.marglik._symmetric import solve_shifted
 from ntk_explorer.marglik.features import WhitenedFeatures
 from ntk_explorer.marglik.likelihoods import Noise, noise_of
 from ntk_explorer.marglik.priors import Prior, resolve_prior
@@ -38,7 +39,7 @@ def stationarity(
     prior, noise = resolve_prior(prior_precision, features.params), noise_of(features.likelihood, sigma, temperature)
     norm, quadratic = _gradient_squares(features, prior, noise)
     v = gradient_rows(features, prior, noise)
-    gap = (quadratic - v @ np.linalg.solve(shifted_kernel(features, prior, noise), v)) / 2
+    gap = (quadratic - v @ solve_shifted(noise.scale * features.whole.kernel(prior)[0], v)) / 2
     return Stationarity(float(max(gap, 0.0)), math.sqrt(norm))
 
 
@@ -56,22 +57,20 @@ def conjugate_evidence(features: WhitenedFeatures, *, prior_precision: Any, sigm
             f"The linearised model is not conjugate to a {features.likelihood} likelihood", "Use the evidence L."
         )
     centred = features.residual + features.tangents.sum(axis=0)
-    matrix = shifted_kernel(features, prior, noise)
+    matrix = np.eye(features.rows) + noise.scale * features.whole.kernel(prior)[0]
     _, log_determinant = np.linalg.slogdet(matrix)
     quadratic = centred @ np.linalg.solve(matrix, centred) / noise.sigma**2
     constant = features.rows * (2 * math.log(noise.sigma) + math.log(2 * math.pi))
     return float(-(quadratic + log_determinant + constant) / 2)
 
 
-def shifted_kernel(features: WhitenedFeatures, prior: Prior, noise: Noise) -> np.ndarray:
-    """I + K of all rows."""
-    return np.eye(features.rows) + noise.scale * features.whole.kernel(prior)[0]
-
-
 def gradient_rows(features: WhitenedFeatures, prior: Prior, noise: Noise) -> np.ndarray:
     """The vector v = √s Φ P₀⁻¹ g [rows], along the kept kernels."""
-    moved = noise.scale * features.whole.kernel(prior)[0] @ features.residual - features.tangents.sum(axis=0)
-    return math.sqrt(noise.scale) * moved
+    if prior.per_parameter:
+        along = features.whole.kernel(prior)[0] @ features.residual
+    else:
+        along = (1 / prior.per_tensor) @ features.pulled
+    return math.sqrt(noise.scale) * (noise.scale * along - features.tangents.sum(axis=0))
 
 
 def _gradient_squares(features: WhitenedFeatures, prior: Prior, noise: Noise) -> tuple[float, float]:
@@ -83,7 +82,7 @@ def _gradient_squares(features: WhitenedFeatures, prior: Prior, noise: Noise) ->
             g = s * features.jacobian(tensor).T @ rho - precision * w
             norm, quadratic = norm + float(g @ g), quadratic + float(g @ (g / precision))
             continue
-        aa = s**2 * float(rho @ features.grams[tensor] @ rho)
+        aa = s**2 * float(rho @ features.pulled[tensor])
         aw, ww = s * float(rho @ features.tangents[tensor]), float(w @ w)
         square = max(aa - 2 * float(precision) * aw + float(precision) ** 2 * ww, 0.0)
         norm, quadratic = norm + square, quadratic + square / float(precision)
