@@ -7,9 +7,10 @@ copies; its outputs, its Jacobian and so its evidence depend on η, and JAX diff
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import jax
@@ -112,8 +113,9 @@ def pieces(eta, f, params, x, noise, targets, rows, precisions, scale, sigma, *,
         n, k, c = directions.shape
         network = WhitenedNetwork(averaged, tuple(copies.shape[1:]), copies.dtype.name, k, c)
         packed = jnp.concatenate([copies.reshape(n, -1), directions.reshape(n, -1)], axis=1)
+        names = parameter_names(params)
         shares = entk(network, params, packed, by="parameter")
-        kernel = sum(shares[name] / precisions[i] for i, name in enumerate(parameter_names(params)))
+        kernel = reduce(operator.add, (shares[name] / d for name, d in zip(names, precisions, strict=True)))
         matrix = scale * kernel.transpose(0, 2, 1, 3).reshape(n * k, n * k)
         factor = jnp.linalg.cholesky((matrix + matrix.T) / 2 + jnp.eye(n * k, dtype=matrix.dtype))
         return jnp.stack([fit(outputs), 2 * jnp.sum(jnp.log(jnp.diagonal(factor)))])

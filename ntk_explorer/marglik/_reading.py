@@ -112,12 +112,12 @@ def read_grams(call: Call, other: Call | None = None, *, batch_size: int | None 
     """Φ_l Φ'_lᵀ of every tensor [L, n·k, m·k], rows ordered by example, then by direction."""
     packed = None if other is None else other.packed
     shares = entk(call.network, call.params, call.packed, packed, batch_size=batch_size, by="parameter")
-    return np.stack([_matrix(shares[name]) for name in parameter_names(call.params)])
-
-
-def _matrix(blocks) -> np.ndarray:
-    n, m, k, _ = blocks.shape
-    return np.asarray(blocks, np.float64).transpose(0, 2, 1, 3).reshape(n * k, m * k)
+    names = parameter_names(call.params)
+    n, m, k, _ = shares[names[0]].shape
+    found = np.empty((len(names), n, k, m, k))
+    for place, name in zip(found, names, strict=True):
+        place[...] = np.asarray(shares.pop(name)).transpose(0, 2, 1, 3)
+    return found.reshape(len(names), n * k, m * k)
 
 
 def read_own_blocks(call: Call) -> np.ndarray:
@@ -174,20 +174,34 @@ def _tangents(network, params, packed):
         return jnp.stack([along(index) for index in range(len(leaves))])
 
 
-def read_factors(call: Call) -> dict[int, Kronecker]:
-    """Kronecker factors of every tensor that meets the data in a product, by the tensor's place."""
-    found = _factors(call.network, call.params, call.packed)
+def read_factors(call: Call, copies: int) -> dict[int, Kronecker]:
+    """Kronecker factors of every tensor that meets the data in a product, by the tensor's place.
+
+    Of transformed copies of an example the inputs are averaged and the sensitivities added up, as in LILA's code:
+    with equal copies these are the factors of the example itself.
+    """
+    found = _factors(call.network, call.params, call.packed, copies=copies)
     return {leaf: Kronecker(*(np.asarray(part, np.float64) for part in parts)) for leaf, parts in found.items()}
 
 
-@partial(jax.jit, static_argnames="network")
-def _factors(network, params, packed):
+@partial(jax.jit, static_argnames=("network", "copies"))
+def _factors(network, params, packed, *, copies):
     reading, leaves = read_network(network, params, packed), jax.tree.leaves(params)
 
     def read(x):
         with jax.default_matmul_precision("highest"):
             held = tap(reading, leaves, x, jnp.eye(reading.outputs))
         sited = {leaf: item for leaf, item in held.items() if isinstance(item, Factors)}
-        return {leaf: (jnp.concatenate(item.inputs, axis=-1), item.sensitivities) for leaf, item in sited.items()}
+        return {leaf: _over_copies(item, copies) for leaf, item in sited.items()}
 
     return in_chunks(read, packed, chunk_size(reading, len(packed), network.rows, frozenset()))
+
+
+def _over_copies(factors: Factors, copies: int) -> tuple[jax.Array, jax.Array]:
+    """Inputs and sensitivities of a tensor, with copies in the place of the first of the positions' axes."""
+    inputs, sensitivities = jnp.concatenate(factors.inputs, axis=-1), factors.sensitivities
+    n, k, _, o = sensitivities.shape
+    return (
+        inputs.reshape(n, copies, -1, inputs.shape[-1]).mean(axis=1),
+        sensitivities.reshape(n, k, copies, -1, o).sum(axis=2),
+    )

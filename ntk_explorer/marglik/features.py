@@ -35,7 +35,8 @@ class WhitenedFeatures:
     """A network at its weights and data, whitened by a likelihood; what is read is kept.
 
     ``directions`` [n, k, c] are the rows of Rᵀ that count, all c or some; ``outputs`` [n, c] are f(x) and ``targets``
-    those of the data; ``weights`` are the tensors w_l, flat.
+    those of the data; ``weights`` are the tensors w_l, flat; ``copies`` says how many copies of an
+    example ``f`` averages over.
     """
 
     f: Callable[..., Any]
@@ -49,6 +50,7 @@ class WhitenedFeatures:
     weights: tuple[np.ndarray, ...]
     dtype: str = "float64"
     batch_size: int | None = None
+    copies: int = 1
     _stacks: dict[Partition, list[Stack]] = field(default_factory=dict, repr=False)
 
     @property
@@ -106,7 +108,7 @@ class WhitenedFeatures:
     @cached_property
     def factors(self) -> dict[int, Kronecker]:
         """Kronecker factors of the tensors that have them."""
-        return self._read("read_factors")
+        return self._read("read_factors", self.copies)
 
     @cached_property
     def tangents(self) -> np.ndarray:

@@ -8,7 +8,7 @@ estimates, and so no bounds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -147,7 +147,8 @@ def averaged_features(
 
     with arithmetic("float64"):
         copies = np.asarray(copies_of(x, eta, noise, invariance=invariance))
-    return whitened_features(Averaged(f), params, copies, y, likelihood=likelihood, dtype=dtype)
+    features = whitened_features(Averaged(f), params, copies, y, likelihood=likelihood, dtype=dtype)
+    return replace(features, copies=noise.shape[1])
 
 
 def invariance_gradient(

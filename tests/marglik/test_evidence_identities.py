@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 
 from ntk_explorer.marglik.evidence import evidence, evidence_of, gradient_of
 from ntk_explorer.marglik.features import whitened_features
-from ntk_explorer.marglik.hyperparameters import evidence_sweep
+from ntk_explorer.marglik.hyperparameters import evidence_sweep, mackay_step
 from ntk_explorer.marglik.stationarity import conjugate_evidence, stationarity
 
 DELTAS = [0.6, 1.7, 0.9, 2.3]
@@ -250,3 +250,31 @@ def test_reading_in_float32_is_accurate_to_its_digits():
         one, other = (evidence_of(f, prior_precision=0.7, estimator=estimator).total for f in (case.features, single))
         assert one != other
         assert_allclose(one, other, rtol=2e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 2e-4)])
+def test_an_accelerator_finds_the_evidence_of_the_host(dtype, tolerance):
+    host, accelerator = jax.devices("cpu")[0], jax.devices()[0]
+    if accelerator.platform == host.platform:
+        pytest.skip("JAX computes on the host here")
+    for case, estimator in itertools.product((classes(), regression()), ("full", "block", "diag", "kfac", "output")):
+        found = []
+        for device in (host, accelerator):
+            with jax.default_device(device):
+                args = {"likelihood": case.likelihood, "dtype": dtype, "estimator": estimator}
+                found.append(evidence(case.f, case.params, case.x, case.y, **case.options(0.7), **args).total)
+        assert_allclose(*found, rtol=tolerance)
+
+
+def test_a_step_taken_again_is_the_same_to_the_last_bit():
+    case = regression()
+    state = {"prior_precision": case.per_tensor(DELTAS), "sigma": case.sigma}
+    for estimator in ("full", "block", "kfac"):
+        ends = []
+        for _ in range(2):
+            # Read anew each time: a rewound step has no features left.
+            features = whitened_features(case.f, case.params, case.x, case.y, likelihood="gaussian")
+            step = mackay_step(features, **state, estimator=estimator)
+            ends.append((step.prior_precision, step.sigma, step.before.evidence))
+        assert ends[0] == ends[1]

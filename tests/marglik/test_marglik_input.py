@@ -7,6 +7,7 @@ from evidence_cases import classes, regression
 
 from ntk_explorer.errors import InvalidInput, TooLarge, UnknownName
 from ntk_explorer.marglik import ESTIMATORS, LIKELIHOODS, PARTITIONS
+from ntk_explorer.marglik.cost import Sizes, estimate_evidence, proposals, sizes_of
 from ntk_explorer.marglik.evidence import evidence, evidence_of
 from ntk_explorer.marglik.features import estimate_features, whitened_features
 from ntk_explorer.marglik.hyperparameters import evidence_sweep
@@ -149,3 +150,32 @@ def test_unknown_names_offer_the_nearest():
         for name in registry:
             with pytest.raises(UnknownName, match=f"Did you mean {name!r}"):
                 registry[name + "x"]
+
+
+def test_memory_of_every_estimator():
+    sizes = sizes_of(
+        _readout, {"w": np.zeros((50, 10)), "b": np.zeros(10)}, jax.ShapeDtypeStruct((1000, 50), "float32")
+    )
+    assert (sizes.rows, sizes.parameters, sizes.tensors) == (10_000, 510, (10, 500))
+    needed = {name: estimate_evidence(sizes, name, size=100 if "subset" in name else None).bytes for name in ESTIMATORS}
+    assert needed["full"] < needed["diag"] + needed["ntk"] / 100  # 510 parameters stand against 10 000 rows
+    assert needed["ntk"] > 3 * 10_000**2 * 8
+    assert needed["subset_output"] < needed["subset"] < needed["ntk"]
+    assert needed["output"] < needed["ntk"]
+    with pytest.raises(InvalidInput, match="subset size is None"):
+        estimate_evidence(sizes, "subset")
+
+
+def test_bounds_that_fit_are_proposed():
+    wide = Sizes(1000, 10, (500_000, 1000))
+    assert proposals(wide, 10**15)[0] == "full"
+    fitting = proposals(wide, 10**9)
+    assert "full" not in fitting
+    assert fitting[:2] == ["output", "subset"]
+    assert all(ESTIMATORS[name].extras["is_bound"] for name in fitting)
+    with pytest.raises(InvalidInput, match="No estimator of 10000 rows"):
+        proposals(wide, 10**6)
+
+
+def _readout(params, x):
+    return x @ params["w"] + params["b"][None]
