@@ -52,7 +52,8 @@ def mackay_step(
         **options: of the estimator.
 
     Raises:
-        InvalidInput: another temperature; and as for the evidence.
+        InvalidInput: another temperature; more effective parameters than targets, which estimators that cut between
+            parameters can count; and as for the evidence.
 
     Source: MacKay (1992), Bayesian Interpolation.
     """
@@ -69,8 +70,20 @@ def mackay_step(
         for share, square, old in zip(effective, squares, prior.given, strict=True)
     ]
     if sigma is not None:
-        sigma = math.sqrt(features.squared_error / (features.targets.size - before.gamma))
+        sigma = _noise(features, before, estimator)
     return MacKayStep(prior.with_given(updated), sigma, before)
+
+
+def _noise(features: WhitenedFeatures, before: EvidenceGradient, estimator: str) -> float:
+    """σ of the fixed point; cuts between parameters count what they share twice, so that γ may exceed NC there."""
+    left = features.targets.size - before.gamma
+    if left <= 0 or features.squared_error == 0:
+        raise InvalidInput(
+            f"{before.gamma:.1f} effective parameters by the estimator {estimator} and a squared error of "
+            f"{features.squared_error:.3g} leave no noise to {features.targets.size} targets",
+            "Take gradient steps in log σ, or the exact estimator.",
+        )
+    return math.sqrt(features.squared_error / left)
 
 
 def resolve_like(tree: Any) -> list[np.ndarray]:

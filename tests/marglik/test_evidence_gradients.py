@@ -125,6 +125,17 @@ def test_mackays_step_keeps_what_nothing_determines():
         mackay_step(features, prior_precision=prior, sigma=0.4, temperature=2.0)
 
 
+def test_cuts_between_parameters_may_leave_no_noise():
+    """γ of a partition of the data never exceeds NC; that of blocks of parameters does."""
+    case = regression()
+    for estimator in ("block", "diag", "kfac"):
+        assert gradient_of(case.features, **case.options(1e-3), estimator=estimator).gamma > case.outputs.size
+        with pytest.raises(InvalidInput, match="leave no noise to 12 targets"):
+            mackay_step(case.features, **case.options(1e-3), estimator=estimator)
+    for estimator in ("full", "output"):
+        assert mackay_step(case.features, **case.options(1e-3), estimator=estimator).before.gamma < case.outputs.size
+
+
 def test_temperature_divides_fit_and_curvature():
     case = regression()
     cold = gradient_of(case.features, **case.options(0.5), temperature=0.5)
