@@ -111,7 +111,7 @@ def _curves(ds: xr.Dataset, width: int, seed: int | Literal["all"]) -> tuple[dic
     """Per kernel (ranks, mean, low, high) in the lifted kernel, and how many eigenvalues are below rounding."""
     curves, hidden, outputs = {}, 0, captions.counts(ds)[1]
     for name, table in zip(ds["kernel"].values, _tables(ds, width, seed), strict=True):
-        values, missing = _above_rounding(ds, table, axis=0)
+        values, missing = above_rounding(ds, table, axis=0)
         ranks, lifted = _lifted(str(name), values, outputs)
         band = seed_band(lifted)
         seen = np.isfinite(band[0])
@@ -128,11 +128,11 @@ def _tables(ds: xr.Dataset, width: int, seed: int | Literal["all"]) -> np.ndarra
 
 def spectrum_limits(ds: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float]]:
     """Limits (x, y) that hold for every width, seed and kernel of a sweep."""
-    values, _ = _above_rounding(ds, ds["eigenvalues"].values, axis=ds["eigenvalues"].get_axis_num("rank"))
+    values, _ = above_rounding(ds, ds["eigenvalues"].values, axis=ds["eigenvalues"].get_axis_num("rank"))
     return theme.log_limits([1, ds.sizes["rank"]], pad=0.02), theme.log_limits(values, pad=0.03)
 
 
-def _above_rounding(ds: xr.Dataset, values: np.ndarray, *, axis: int) -> tuple[np.ndarray, int]:
+def above_rounding(ds: xr.Dataset, values: np.ndarray, *, axis: int) -> tuple[np.ndarray, int]:
     """Spectra along one axis without what rounding made of them, and how many eigenvalues that leaves out."""
     finite = np.isfinite(values)
     count = finite.sum(axis=axis, keepdims=True)
