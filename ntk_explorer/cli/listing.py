@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ntk_explorer.cli.data import state
+
 if TYPE_CHECKING:
     from ntk_explorer.registry import Entry, Registry
 
@@ -56,6 +58,8 @@ def registries() -> dict[str, Registry]:
 def _card(entry: Entry) -> Iterable[str]:
     yield f"  {entry.name:24}  {entry.label}"
     facts = {"": entry.summary, "equation": entry.equation, "source": entry.reference, "cost": entry.cost}
+    if publication := entry.extras.get("publication"):
+        facts["files"] = state(publication)
     facts["options"] = ", ".join(_options(entry))
     for name, text in facts.items():
         if text:

@@ -19,7 +19,7 @@ from ntk_explorer.errors import InvalidInput, NTKExplorerError, UnknownName
 TIMEOUT = 30  # seconds without a byte
 AGENT = {"User-Agent": "ntk-explorer"}  # some sites refuse Python's own name
 
-Show = Callable[[int, int, float | None], None]
+Show = Callable[[int, int], None]
 
 
 def publications() -> dict[str, Publication]:
@@ -33,7 +33,7 @@ def download(name: str, *, folder: str | Path | None = None, progress: Show | No
     Args:
         name: of a data set, for instance mnist or cifar10.
         folder: where to; None for the one in which it is looked for.
-        progress: called with bytes so far, all bytes, and None.
+        progress: called with bytes so far and all bytes.
 
     Returns:
         The folder, which holds all files now.
@@ -52,26 +52,29 @@ def download(name: str, *, folder: str | Path | None = None, progress: Show | No
     wanted = publication.lacks(place)
     total, done = sum(form.bytes for form in wanted), 0
     for form in wanted:
-        before = done
-        fetch(publication, form, place, progress=progress and (lambda so_far: progress(before + so_far, total, None)))  # noqa: B023
+        fetch(publication, form, place, progress=_part_of(progress, done, total))
         done += form.bytes
     return place
 
 
-def fetch(publication: Publication, form: Form, folder: Path, *, progress: Callable[[int], None] | None = None) -> None:
+def _part_of(progress: Show | None, done: int, total: int) -> Callable[[int], None]:
+    return lambda count: None if progress is None else progress(done + count, total)
+
+
+def fetch(publication: Publication, form: Form, folder: Path, *, progress: Callable[[int], None]) -> None:
     """Fetch one file from the first address that has it; it appears in the folder only when it is right."""
     failures = []
     for address in publication.addresses:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _fetch(address + form.name, form, folder, progress or (lambda _: None))
+            _fetch(address + form.name, form, folder, progress)
             return
         except OSError as error:  # of the network (urllib's are among them) or of the disk
             failures.append(f"{address + form.name}: {getattr(error, 'reason', None) or error}")
     problem = f"{form.name} of {publication.name!r} could not be downloaded ({'; '.join(failures)})"
     remedy = (
         f"Fetch it by other means from {publication.page} and put it into {folder}; "
-        "the environment variable https_proxy names a proxy."
+        "the variables http_proxy and https_proxy name a proxy."
     )
     raise NTKExplorerError(problem, remedy)
 

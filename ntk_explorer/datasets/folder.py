@@ -140,14 +140,12 @@ def _opened(file: Path) -> Image.Image:
         # Not above: it takes a while to import, and only images need it.
         from PIL import Image, UnidentifiedImageError
     except ImportError:
-        raise InvalidInput(
-            "Folders of images are read by Pillow, which is not installed", "pip install pillow"
-        ) from None
+        raise InvalidInput("Images are read by Pillow, which is not installed", "Run: pip install pillow") from None
     try:
         return Image.open(file, formats=FORMATS)
     except UnidentifiedImageError:
         raise InvalidInput(
-            f"{file} is no image of a known format", f"Known: {', '.join(FORMATS)}. Remove it."
+            f"{file} is no image in any of {', '.join(FORMATS)}", "Save it again, or remove it."
         ) from None
     except Exception as error:
         raise _damaged(file, error) from None
