@@ -86,10 +86,9 @@ def run(problem: Problem, start: Epoch | None = None) -> Iterator[Epoch]:
     examples, history = (problem.train.x, problem.train.targets), start.history
     for number in range(start.number + 1, problem.config.epochs + 1):
         with problem.arithmetic():
-            params, state = _loop.advance(problem.f, problem.recipe, members, *examples, number)
-        members = members._replace(params=params, state=state)
-        history = _recorded(problem, number, params, rates, history)
-        yield Epoch(number, params, state, history)
+            members = _loop.advance(problem.f, problem.recipe, members, *examples, number, apart=problem.apart)
+        history = _recorded(problem, number, members.params, rates, history)
+        yield Epoch(number, members.params, members.state, history)
 
 
 def _untrained(problem: Problem) -> Epoch:
@@ -114,10 +113,16 @@ def _recorded(problem: Problem, number: int, params: Any, rates: Any, history: x
     with problem.arithmetic():
         for name, examples in (("train", problem.train), ("test", problem.test)):
             if examples is not None:
-                measured = _loop.evaluate(
-                    problem.f, problem.recipe.loss, problem.classes, params, origin, examples.x, examples.targets
+                row[f"{name}_loss"], row[f"{name}_accuracy"] = _loop.evaluate(
+                    problem.f,
+                    problem.recipe.loss,
+                    params,
+                    origin,
+                    examples.x,
+                    examples.targets,
+                    classes=problem.classes,
+                    apart=problem.apart,
                 )
-                row[f"{name}_loss"], row[f"{name}_accuracy"] = map(np.asarray, measured)
         row["learning_rate"] = rates * problem.factor(number)
     wrong = np.flatnonzero(~np.isfinite(row["train_loss"]))
     if len(wrong):
