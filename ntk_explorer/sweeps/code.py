@@ -8,7 +8,7 @@ from pprint import pformat
 
 from ntk_explorer.sweeps.differences import fields_of
 from ntk_explorer.sweeps.matrices import GramPlan
-from ntk_explorer.sweeps.plan import DERIVED, SweepPlan, plan_sweep
+from ntk_explorer.sweeps.plan import DERIVED, NetworksPlan, SweepPlan, plan_sweep
 
 # Fields of a plan and the options of `ntk-explorer sweep`; those of the architecture are given as pairs.
 OPTIONS = {
@@ -40,14 +40,15 @@ def python_lines(plan: SweepPlan, figure: str = "", *, store: str | None = None,
     """
     lines = ["from ntk_explorer import plan_sweep, run_sweep"]
     lines += ["from ntk_explorer.plots import FIGURES"] * bool(figure)
-    lines += ["", f"plan = plan_sweep(\n{_options(plan)})", f"sweep = run_sweep(plan{_in(store)})"]
+    lines += ["", f"plan = plan_sweep(\n{plan_lines(plan)})", f"sweep = run_sweep(plan{store_argument(store)})"]
     if figure:
         arguments = "".join(f", {name}={value!r}" for name, value in choices.items())
         lines.append(f"figure = FIGURES[{figure!r}](sweep{arguments})")
     return "\n".join(lines) + "\n"
 
 
-def _options(plan: SweepPlan) -> str:
+def plan_lines(plan: NetworksPlan) -> str:
+    """The arguments of a plan, one per line."""
     fields = plan.model_dump(mode="json", exclude={"schema_version": True, "network": set(DERIVED)})
     return "".join(f"    {name}={_literal(value)},\n" for name, value in fields.items())
 
@@ -56,7 +57,8 @@ def _literal(value: object) -> str:
     return pformat(value, width=100, sort_dicts=False, compact=True).replace("\n", "\n    ")
 
 
-def _in(store: str | None) -> str:
+def store_argument(store: str | None) -> str:
+    """The argument that names a store; nothing for the user's own."""
     return "" if store is None else f", store={store!r}"
 
 
@@ -68,8 +70,8 @@ def gram_lines(plan: GramPlan, *, store: str | None = None) -> str:
         "from ntk_explorer import plan_sweep",
         "from ntk_explorer.sweeps.matrices import GramPlan, compute_gram",
         "",
-        f"plan = plan_sweep(\n{_options(plan.sweep)})",
-        f"matrix = compute_gram(GramPlan(sweep=plan{arguments}){_in(store)})",
+        f"plan = plan_sweep(\n{plan_lines(plan.sweep)})",
+        f"matrix = compute_gram(GramPlan(sweep=plan{arguments}){store_argument(store)})",
     ]
     return "\n".join(lines) + "\n"
 

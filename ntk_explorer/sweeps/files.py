@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from ntk_explorer.errors import InvalidInput
-from ntk_explorer.sweeps.plan import DERIVED, SweepPlan, plan_sweep
+from ntk_explorer.sweeps.plan import DERIVED, NetworksPlan, SweepPlan, plan_sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LARGEST = 100_000  # characters; a plan has a few hundred
 
 
-def plan_to_yaml(plan: SweepPlan) -> str:
+def plan_to_yaml(plan: NetworksPlan) -> str:
     """The whole plan, defaults included, so that the file means the same in later versions."""
     fields = plan.model_dump(mode="json", exclude={"network": set(DERIVED)})
     return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)

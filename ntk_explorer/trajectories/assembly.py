@@ -104,7 +104,7 @@ def assemble_trajectory(plan: TrajectoryPlan, known: Mapping[str, Any], parts: I
 
     Args:
         plan: the trajectory.
-        known: what :attr:`Setting.known <ntk_explorer.trajectories.setting.Setting.known>` says of its examples.
+        known: what :class:`Facts <ntk_explorer.trajectories.setting.Facts>` know of its examples.
         parts: in any order; of curves of one width the last.
 
     Returns:
@@ -206,11 +206,9 @@ class _Table:
         """Whether such arrays belong to the plan."""
         if name.startswith("linearised") and not self.plan.linearised:
             return False
-        return (
-            name in MEASURES
-            and "entk" in self.plan.kernels
-            or not (name in MEASURES or name.endswith("_on_grid") and "grid_input" not in self.known)
-        )
+        if name in MEASURES:
+            return "entk" in self.plan.kernels
+        return "grid_input" in self.known or not name.endswith("_on_grid")
 
     def _summaries(self) -> dict:
         table = {name: self._empty(("kernel", *PLACE)) for name in SUMMARIES}
