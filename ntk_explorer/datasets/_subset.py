@@ -128,7 +128,7 @@ def _source(config: DataConfig) -> RawData:
 
 def _labelled(raw: RawData, rows: np.ndarray, config: DataConfig, standard: Scale) -> LabelledData:
     """The chosen rows, standardised, with their targets."""
-    x = raw.x[rows]
+    x = np.ascontiguousarray(raw.x[rows])  # a source may be a view with its axes in another order
     if raw.task == "regression":
         y = targets = raw.y[rows]
     else:

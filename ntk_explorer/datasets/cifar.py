@@ -122,7 +122,7 @@ def _part(layout: _Layout, found: Path, files: tuple[str, ...], test=None) -> Ra
     """The images of some files, with channels last."""
     parts = [_batch(layout, content, place) for place, content in _contents(layout, found, files)]
     x, y = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    images = np.ascontiguousarray(x.reshape(-1, COLOURS, SIDE, SIDE).transpose(0, 2, 3, 1))
+    images = x.reshape(-1, COLOURS, SIDE, SIDE).transpose(0, 2, 3, 1)  # a view: only drawn rows are worth a copy
     return RawData(images, y, layout.names, image=True, test=test)
 
 

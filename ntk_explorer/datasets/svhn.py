@@ -54,8 +54,7 @@ def _read(part: int, path: str | None, test=None) -> RawData:
         # Damaged files make the reader raise almost anything; all of it is about the file.
         raise SVHN.damaged(file, f"it cannot be read as a MATLAB file with X and y ({error})") from None
     _check(x, y, file)
-    images = np.ascontiguousarray(np.moveaxis(x, 3, 0))
-    return RawData(images, y.astype(np.int64) % 10, DIGITS, image=True, test=test)
+    return RawData(np.moveaxis(x, 3, 0), y.astype(np.int64) % 10, DIGITS, image=True, test=test)
 
 
 def _check(x: np.ndarray, y: np.ndarray, file: Path) -> None:
