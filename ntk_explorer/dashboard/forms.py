@@ -25,7 +25,17 @@ WORDS = {
     "n": "examples",
     "dtype": "precision",
     "seed": "seed of the subset",
+    "optimizer": "optimiser",
+    "test": "test examples",
+    "kernel_at": "kernels at epochs",
+    "points": "kernel points",
+    "ridge": "ridge (outside the guarantee)",
+    "linearised": "linearised network too",
+    "weight_decay": "weight decay",
 }
+AUTOMATIC = "automatic"
+# What a field that is left empty means, where that is not for the program to choose.
+EMPTY = {"classes": "all", "batch_size": "all examples"}
 
 
 def caption(name: str, field: FieldInfo) -> str:
@@ -51,9 +61,12 @@ def widget_for(name: str, field: FieldInfo, choices: dict[str, str] | None = Non
         if choices:
             boxes = {"size": "small", "margin": (0, 4), "sizing_mode": "stretch_width"}
             return pmui.CheckBoxGroup(label=common["label"], options=choices, value=list(default), inline=True, **boxes)
-        return pmui.TextInput(value=", ".join(map(str, default)), **common)
+        return pmui.TextInput(value=", ".join(map(str, default)), placeholder=AUTOMATIC, **common)
     if choices or get_origin(kind) is Literal:
-        return pmui.Select(options=choices or list(get_args(kind)), value=default, **common)
+        options: Any = choices or list(get_args(kind))
+        if optional:
+            options = {AUTOMATIC: None} | {str(value).replace("_", " "): value for value in options}
+        return pmui.Select(options=options, value=default, **common)
     if kind is bool:
         return pmui.Checkbox(value=default, **(common | {"margin": (10, 4)}))
     if kind in (int, float) and not optional:
@@ -63,7 +76,9 @@ def widget_for(name: str, field: FieldInfo, choices: dict[str, str] | None = Non
             return pmui.IntInput(value=default, format="0", **limits, **common)
         return pmui.FloatInput(value=default, **limits, **common)
     # A number input cannot be empty, so a number that may be left out is text.
-    return pmui.TextInput(value="" if default is None else str(default), placeholder="all", **common)
+    return pmui.TextInput(
+        value="" if default is None else str(default), placeholder=EMPTY.get(name, AUTOMATIC), **common
+    )
 
 
 def _plain_type(annotation: Any) -> tuple[Any, bool]:
@@ -173,5 +188,9 @@ class FieldGroup(pn.viewable.Viewer):
         wide = [w for name, w in self.widgets.items() if get_origin(self._kind(name)) is tuple]
         top = [w for name, w in self.widgets.items() if name in self._named and w not in wide]
         narrow = [w for w in self.widgets.values() if w not in wide and w not in top]
-        rows = [pn.Row(*narrow[k : k + 2], sizing_mode="stretch_width") for k in range(0, len(narrow), 2)]
-        return pn.Column(*top, *rows, *wide, self._message, sizing_mode="stretch_width")
+        rows = [pn.Row(*row, sizing_mode="stretch_width") for some in (top, narrow) for row in _pairs(some)]
+        return pn.Column(*rows, *wide, self._message, sizing_mode="stretch_width")
+
+
+def _pairs(items: list) -> list[list]:
+    return [items[k : k + 2] for k in range(0, len(items), 2)]
