@@ -113,7 +113,7 @@ def _changes(ds, quantity, width, seed, epoch, scale) -> Drawing:
     title = f"{said} at width {width}, {epochs.seeds(ds, seed)}\n{captions.setup(ds)}"
     where = {"width": width, "seed": seed, "epoch": epoch, "scale": scale}
     ydim = hv.Dimension(quantity, label=axis)
-    return epochs.drawing(ds, lines, ydim, title, **where, logarithmic=logarithmic, corner="top_left")
+    return epochs.drawing(ds, lines, ydim, title, **where, logarithmic=logarithmic)
 
 
 def _summary(quantity: str) -> tuple[str, str]:
@@ -129,7 +129,7 @@ def _paths(ds, kernel, width, seed, epoch, scale) -> Drawing:
     lifted = theme.kernel_style(kernel).label + ("" if kernel == "entk" else " ⊗ I")
     title = f"Eigenvalues λ_k of the {lifted} at width {width}, {epochs.seeds(ds, seed)}\n{captions.setup(ds)}"
     where = {"width": width, "seed": seed, "epoch": epoch, "scale": scale}
-    return epochs.drawing(ds, lines, ydim, title, **where, logarithmic=True, corner="right")
+    return epochs.drawing(ds, lines, ydim, title, **where, logarithmic=True, beside=True)
 
 
 def _shown(ds: xr.Dataset) -> xr.DataArray:

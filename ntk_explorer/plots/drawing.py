@@ -10,7 +10,7 @@ import numpy as np
 
 from ntk_explorer.plots import theme
 
-Columns = dict[str, np.ndarray]
+Columns = dict[str, Any]
 
 
 @dataclass(frozen=True)

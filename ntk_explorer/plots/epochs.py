@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from ntk_explorer.plots import theme
+from ntk_explorer.plots.compare import legend_columns
 from ntk_explorer.plots.drawing import Drawing, Layer
 
 Scale = Literal["log", "linear"]
@@ -22,6 +24,7 @@ LABELS = {"log": "epoch (0: untrained; logarithmic from 1 on)", "linear": "epoch
 EPOCH, HIGHEST = hv.Dimension("epoch"), hv.Dimension("highest")
 BEYOND = 1e30
 PERCENT = 100.0
+GLYPH = 44  # pixels in the legend: long enough to tell dashes from dots behind a marker
 
 
 def place(epochs, scale: Scale = "log") -> np.ndarray:
@@ -127,13 +130,14 @@ def band_and_curve(
     ]
 
 
-def now_line(ydim: hv.Dimension, epoch: int | None, scale: Scale, *, logarithmic: bool) -> Layer:
-    """A vertical line at the current epoch, through any zoom; empty without one."""
+def now_line(ydim: hv.Dimension, epoch: int | None, scale: Scale, ylim: tuple[float, float], logy: bool) -> Layer:
+    """A vertical line at the current epoch, longer than the axis, so that it reaches through a zoom; else empty."""
+    low, high = ylim
+    # Browsers draw nothing at all of a line whose ends are too many screens away.
+    ends = [low / BEYOND, high * BEYOND] if logy else [low - 100 * (high - low), high + 100 * (high - low)]
     x = place([epoch, epoch], scale) if epoch is not None else np.empty(0)
-    ends = [1 / BEYOND if logarithmic else -BEYOND, BEYOND]
-    y = np.array(ends if epoch is not None else [])
     look = {"color": theme.CHOSEN, "line_width": 2, "line_alpha": 0.8}
-    return Layer(hv.Curve, (x, y), [place_dimension(scale), ydim], "now", "", look)
+    return Layer(hv.Curve, (x, np.array(ends)[: x.size]), [place_dimension(scale), ydim], "now", "", look)
 
 
 def drawing(
@@ -147,10 +151,10 @@ def drawing(
     epoch: int | None,
     scale: Scale,
     logarithmic: bool,
-    corner: str,
+    beside: bool = False,
     behind: list[Layer] | None = None,
 ) -> Drawing:
-    """A figure along the epochs: a band and a curve per line, the marker line, a legend in a corner.
+    """A figure along the epochs: a band and a curve per line, the marker line, the legend below or beside.
 
     Values have dimensions seed and either ``at`` or ``epoch``; of those with all widths one is drawn, but the limits
     hold for all of them, so that nothing but the curves moves from width to width.
@@ -161,13 +165,20 @@ def drawing(
         axis = "at" if "at" in here.dims else "epoch"
         table = of_seed(here.transpose(axis, "seed"), seed)
         layers += band_and_curve(line, ds[axis].values, table, ydim, scale, logarithmic=logarithmic)
-    layers.append(now_line(ydim, epoch, scale, logarithmic=logarithmic))
     everything = np.concatenate([values.values.ravel() for _, values in lines])
     ylim = theme.log_limits(everything) if logarithmic else theme.padded(everything)
+    layers.append(now_line(ydim, epoch, scale, ylim, logarithmic))
     ticks = {"yticks": theme.log_ticks(ylim)} if logarithmic else {}
     legend = {layer.label: layer.label for layer in layers if layer.label}
-    options = {"ylim": ylim, "logy": logarithmic, "legend": legend, "legend_position": corner}
-    return Drawing(layers, title, options | ticks | epoch_axis(ds, scale))
+    options = {"ylim": ylim, "logy": logarithmic, "legend": legend}
+    where = {"legend_position": "right"} if beside else below(legend)
+    return Drawing(layers, title, options | where | ticks | epoch_axis(ds, scale))
+
+
+def below(legend: Iterable[str]) -> dict:
+    """A legend under the figure, where it hides nothing, in as many columns as fit a narrow page."""
+    look = {"click_policy": "hide", "glyph_width": GLYPH}
+    return {"legend_position": "bottom", "legend_cols": legend_columns(list(legend)), "legend_opts": look}
 
 
 def first(ds: xr.Dataset, width: int | None) -> int:

@@ -87,7 +87,7 @@ def _along(ds, measure, kernel, seed, epoch, scale) -> Drawing:
     title = f"{_capital(card.label)} of the {style.label}, {epochs.seeds(ds, seed)}\n{captions.setup(ds)}"
     where = {"width": 0, "seed": seed, "epoch": epoch, "scale": scale}
     ydim = hv.Dimension(measure, label=card.extras["axis"])
-    return epochs.drawing(ds, lines, ydim, title, **where, logarithmic=True, corner="right")
+    return epochs.drawing(ds, lines, ydim, title, **where, logarithmic=True, beside=True)
 
 
 def _against_width(ds, measure, seed, epoch) -> Drawing:

@@ -10,8 +10,9 @@ import xarray as xr
 from ntk_explorer.plots import FIGURES, captions, epochs, theme
 from ntk_explorer.plots.drawing import Columns, Drawing
 from ntk_explorer.plots.epochs import Line, Scale, Seed
+from ntk_explorer.plots.predictors import Start
 
-Start = Literal["network", "zero", "both"]
+Starts = Start | Literal["both"]
 STARTS = {"network": ("solid", ""), "zero": ("dotted", " without f₀")}
 DIFFERENCES = {
     "regression_difference": ("of ‖f_Θ‖", "solid"),
@@ -27,7 +28,7 @@ def accuracies(
     seed: Seed = "all",
     epoch: int | None = None,
     *,
-    start: Start = "network",
+    start: Starts = "network",
     scale: Scale = "log",
 ) -> hv.Overlay:
     """How well the network, its linearisation and regression with each kernel do on the same test examples.
@@ -57,7 +58,7 @@ def accuracies_columns(
     seed: Seed = "all",
     epoch: int | None = None,
     *,
-    start: Start = "network",
+    start: Starts = "network",
     scale: Scale = "log",
 ) -> tuple[list[Columns], str]:
     """What the sources of :func:`accuracies` hold, in drawing order, and its title."""
@@ -71,13 +72,14 @@ def regression_differences(
     seed: Seed = "all",
     epoch: int | None = None,
     *,
-    start: Literal["network", "zero"] = "network",
+    start: Start = "network",
     scale: Scale = "log",
 ) -> hv.Overlay:
     """How far regression with each kernel is from that with the eNTK on the test examples, ‖f_K − f_Θ‖.
 
     Solid relative to ‖f_Θ‖, dashed relative to what regression adds to the network, ‖f_Θ − f₀‖. When the network has
-    learnt its targets there is nothing to add: the first falls whatever the kernels are, the second does not.
+    learnt its targets there is nothing to add: the first falls whatever the kernels are, the second does not. (That
+    is so under the squared loss; cross-entropy takes the outputs beyond the targets 0 and 1.)
     Arguments and result as for :func:`accuracies`; the axis is logarithmic.
     """
     return _differences(ds, width, seed, epoch, start, scale).figure()
@@ -89,7 +91,7 @@ def regression_differences_columns(
     seed: Seed = "all",
     epoch: int | None = None,
     *,
-    start: Literal["network", "zero"] = "network",
+    start: Start = "network",
     scale: Scale = "log",
 ) -> tuple[list[Columns], str]:
     """What the sources of :func:`regression_differences` hold, in drawing order, and its title."""
@@ -101,14 +103,13 @@ def _accuracies(ds, quantity, width, seed, epoch, start, scale) -> Drawing:
     logarithmic, width = quantity == "loss", epochs.first(ds, width)
     ydim = hv.Dimension(quantity, label="test loss ½‖f(x) − y‖²" if logarithmic else "test accuracy (%)")
     what = f"{'Loss' if logarithmic else 'Accuracy'} on {ds.sizes['test']} test examples at width {width}"
-    title = f"{what}, {epochs.seeds(ds, seed)}\n{_sizes(ds)}"
+    title = f"{what}, {epochs.seeds(ds, seed)}\n{captions.regression(ds)}"
     where = {"width": width, "seed": seed, "epoch": epoch, "scale": scale}
-    corner = "bottom_left" if logarithmic else "bottom_right"
-    lines = _predictors(ds, quantity, start)
-    return epochs.drawing(ds, lines, ydim, title, **where, logarithmic=logarithmic, corner=corner)
+    lines, beside = _predictors(ds, quantity, start), start == "both"
+    return epochs.drawing(ds, lines, ydim, title, **where, logarithmic=logarithmic, beside=beside)
 
 
-def _predictors(ds: xr.Dataset, quantity: str, start: Start) -> list[tuple[Line, xr.DataArray]]:
+def _predictors(ds: xr.Dataset, quantity: str, start: Starts) -> list[tuple[Line, xr.DataArray]]:
     """A line for each predictor and its values (width, seed, at)."""
     found, unit = [], epochs.PERCENT if quantity == "accuracy" else 1.0
     for who in epochs.predictors(ds):
@@ -132,10 +133,6 @@ def _differences(ds, width, seed, epoch, start, scale) -> Drawing:
             line = Line(f"{name}_{measure}", f"{style.label}, {said}", style.color, style.marker, dash)
             lines.append((line, ds[measure].sel(compared=name, start=start)))
     which = f"Regression{STARTS[start][1]}, each kernel against the eNTK"
-    title = f"{which}, width {width}, {epochs.seeds(ds, seed)}\n{_sizes(ds)}"
+    title = f"{which}, width {width}, {epochs.seeds(ds, seed)}\n{captions.regression(ds)}"
     where = {"width": width, "seed": seed, "epoch": epoch, "scale": scale}
-    return epochs.drawing(ds, lines, ydim, title, **where, logarithmic=True, corner="bottom_left")
-
-
-def _sizes(ds: xr.Dataset) -> str:
-    return f"{captions.training(ds)} · regression on {ds.sizes['x1']}"
+    return epochs.drawing(ds, lines, ydim, title, **where, logarithmic=True)

@@ -146,8 +146,8 @@ def _noise(ds: xr.Dataset, largest, count):
 
 
 def _floor(ds: xr.Dataset, width: int, seed: int | Literal["all"]) -> float:
-    """The noise floor of the eNTK, the highest over the seeds; 0 before its eigenvalues are there."""
-    values = ds["eigenvalues"].sel(width=width, kernel="entk").transpose("rank", "seed").values
+    """The noise floor of the first kernel, the eNTK, the highest over the seeds; 0 before its eigenvalues are there."""
+    values = ds["eigenvalues"].sel(width=width).isel(kernel=0).transpose("rank", "seed").values
     values = values if seed == "all" else values[:, [min(seed, values.shape[1] - 1)]]
     return float(_noise(ds, np.nanmax(values, initial=0.0), len(values)))
 

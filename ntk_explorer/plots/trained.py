@@ -19,7 +19,7 @@ def trained_kernel(
     seed: int = 0,
     epoch: int | None = None,
     *,
-    relative: bool = False,
+    relative: bool = True,
     selected: tuple[int, int] | None = None,
 ) -> hv.Overlay:
     """A Gram matrix sorted by class, in colours that all kernels and epochs of its width and seed share.
@@ -30,7 +30,8 @@ def trained_kernel(
         width: a width of the trajectory.
         seed: a seed whose matrices have been kept.
         epoch: the kernels are those of the last kernel epoch up to here; None for the last at all.
-        relative: divide by the mean of the diagonal, which leaves the pattern and not the size.
+        relative: divide by the mean of the diagonal, which leaves the pattern: a kernel may grow tenfold while the
+            network learns, and at its own size the first would be all dark.
         selected: a pair of examples (i, j) to mark.
 
     Returns:
@@ -48,7 +49,7 @@ def trained_kernel_columns(
     seed: int = 0,
     epoch: int | None = None,
     *,
-    relative: bool = False,
+    relative: bool = True,
     selected: tuple[int, int] | None = None,
 ) -> tuple[list[Columns], str]:
     """What the sources of :func:`trained_kernel` hold, in drawing order, and its title; only the epoch may change."""

@@ -96,9 +96,7 @@ def _curves(ds, quantity, width, seed, epoch, scale) -> Drawing:
     title = f"{quantity.capitalize()} at width {width}, {epochs.seeds(ds, seed)}{read}\n{captions.training(ds)}"
     ydim = hv.Dimension(quantity, label=_loss_label(ds) if logarithmic else "accuracy (%)")
     where = {"width": width, "seed": seed, "epoch": epoch, "scale": scale}
-    # Where the curves are not: losses fall and accuracies rise.
-    corner = "bottom_left" if logarithmic else "bottom_right"
-    return epochs.drawing(ds, _lines(ds, quantity), ydim, title, **where, logarithmic=logarithmic, corner=corner)
+    return epochs.drawing(ds, _lines(ds, quantity), ydim, title, **where, logarithmic=logarithmic)
 
 
 def _lines(ds: xr.Dataset, quantity: Quantity) -> list[tuple[Line, xr.DataArray]]:
@@ -123,7 +121,7 @@ def _rates(ds, width, seed, epoch, scale) -> Drawing:
     beyond = _above(ds, epochs.of_seed(limit.sel(width=width).transpose("at", "seed"), seed), scale)
     title = f"Learning rate and its limit at width {width}, {epochs.seeds(ds, seed)}\n{captions.training(ds)}"
     where = {"width": width, "seed": seed, "epoch": epoch, "scale": scale}
-    return epochs.drawing(ds, lines, RATE, title, **where, logarithmic=True, corner="top_left", behind=[beyond])
+    return epochs.drawing(ds, lines, RATE, title, **where, logarithmic=True, behind=[beyond])
 
 
 def _above(ds: xr.Dataset, limit: np.ndarray, scale: Scale) -> Layer:
