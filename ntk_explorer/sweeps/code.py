@@ -68,7 +68,7 @@ def gram_lines(plan: GramPlan, *, store: str | None = None) -> str:
     arguments = "".join(f", {name}={value!r}" for name, value in own.items())
     lines = [
         "from ntk_explorer import plan_sweep",
-        "from ntk_explorer.sweeps.gram_plan import GramPlan, compute_gram",
+        "from ntk_explorer.sweeps.matrices import GramPlan, compute_gram",
         "",
         f"plan = plan_sweep(\n{plan_lines(plan.sweep)})",
         f"matrix = compute_gram(GramPlan(sweep=plan{arguments}){store_argument(store)})",
