@@ -43,8 +43,8 @@ def output_scatter(
         start: regression of what the network lacks (``"network"``), or of the targets alone (``"zero"``).
 
     Returns:
-        An overlay of the line of equal outputs, the outputs of other classes and those of the true class; of a regression the
-        last is empty.
+        An overlay of the line of equal outputs, the outputs of other classes and those of the true class; of a
+        regression the last is empty.
     """
     return _drawing(ds, predictor, width, seed, epoch, against, start).figure()
 
