@@ -71,7 +71,7 @@ def _groups(ensemble: Any, apart: bool) -> list[Any]:
 
 
 def _passed(f, recipe, members, x, targets, epoch):
-    batches = _batches(members.key, epoch, len(x), recipe.batch)
+    batches = _batches(members.key, epoch, len(x), recipe.batch, PART, targets.dtype.name)
     count, parts = batches.weights.shape[:2]
     for number in range(count):
         if parts == 1:
@@ -83,10 +83,10 @@ def _passed(f, recipe, members, x, targets, epoch):
     return members
 
 
-@partial(jax.jit, static_argnums=(2, 3))
-def _batches(keys: Any, epoch: int, n: int, size: int) -> Batches:
-    """All examples in random order; batches, and their parts, are filled up with rows of no weight."""
-    count, parts = -(-n // size), -(-size // PART)
+@partial(jax.jit, static_argnums=(2, 3, 4, 5))
+def _batches(keys: Any, epoch: int, n: int, size: int, most: int, dtype: str) -> Batches:
+    """All examples in random order; batches, and their parts of ``most`` rows, are filled up with rows of no weight."""
+    count, parts = -(-n // size), -(-size // most)
     length = -(-size // parts)
 
     def arranged(values, last):  # [n] -> [k, p, b]
@@ -97,14 +97,14 @@ def _batches(keys: Any, epoch: int, n: int, size: int) -> Batches:
         return jax.random.permutation(jax.random.fold_in(key, epoch), n) if count > 1 else jnp.arange(n)
 
     rows = jax.vmap(lambda key: arranged(order(key), 0), out_axes=2)(keys)
-    there = arranged(jnp.ones(n, "float32"), 0)
+    there = arranged(jnp.ones(n, dtype), 0)
     return Batches(rows, there / there.sum((1, 2), keepdims=True))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _gradients(f, recipe, members, x, targets, batches, number, part):
     """Of every member's loss on a part of a batch."""
-    weights = batches.weights[number, part].astype(targets.dtype)
+    weights = batches.weights[number, part]
 
     def one(member, rows):
         network = _network(f, member.origin)

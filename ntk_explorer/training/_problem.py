@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_explorer.errors import InvalidInput
+from ntk_explorer.errors import InvalidInput, NTKExplorerError
 from ntk_explorer.kernels._losses import one_hot_targets, regression_targets
 from ntk_explorer.reading.checks import checked_examples
 from ntk_explorer.reading.machine import on_host
@@ -80,9 +80,18 @@ class Problem:
             return estimate_learning_rate_limit(self.f, self.member(index), self.train.x)
 
     def rates(self) -> np.ndarray:
-        """The largest learning rate of every member [s]: the given one, the optimiser's, or half of the limit."""
-        given = self.config.learning_rate or OPTIMIZERS[self.config.optimizer].extras.get("learning_rate")
-        return np.array([given or self.limit(index) / 2 for index in range(self.seeds)], float)
+        """The largest learning rate of every member [s]: the given one, the optimiser's, or half of the limit.
+
+        Raises:
+            InvalidInput: the limit is wanted of a function that has no kernel.
+        """
+        name = self.config.optimizer
+        given = self.config.learning_rate or OPTIMIZERS[name].extras.get("learning_rate")
+        try:
+            return np.array([given or self.limit(index) / 2 for index in range(self.seeds)], float)
+        except NTKExplorerError as error:
+            problem = f"The learning rate of {name} cannot be measured on the tangent kernel: {error.problem}"
+            raise InvalidInput(problem, "Give a learning_rate.") from error
 
     def members(self, params: Any, state: Any, rates: np.ndarray) -> Members:
         """The ensemble at some point of its training; each has its own key, whatever the number of the others."""
