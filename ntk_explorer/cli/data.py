@@ -19,12 +19,16 @@ def data(
 
     Files are checked against the published checksums. What is there is not fetched again.
     """
+    from ntk_explorer.datasets._published import data_folder
     from ntk_explorer.datasets.download import download, publications
     from ntk_explorer.jobs.progress import bar
 
     if name is None:
+        place = data_folder() if folder is None else folder
+        typer.echo(f"Files are looked for where --path says, else in {place}, one folder per data set:\n")
         for publication in publications().values():
             typer.echo(f"{publication.name:14}  {state(publication, folder)}")
+        typer.echo(f"{'folder':14}  images of your own, in one folder per class, belong in {place / 'folder'}")
         return
     with bar(f"MB of {name}") as show:
         place = download(name, folder=folder, progress=lambda done, total: show(done // 10**6, total // 10**6, None))

@@ -91,7 +91,8 @@ def start_query(*, preset: str | None = None, config: Path | None = None) -> str
 
         plan = read_plan(config)
         if plan.data.path is not None:
-            raise InvalidInput(f"{config} reads a file, which links do not carry", "Leave data.path out and upload it.")
+            remedy = "Leave data.path out, and upload the file or put the folder where `ntk-explorer data` says."
+            raise InvalidInput(f"{config} names files, which links do not carry", remedy)
         return to_query(ExplorerState(plan=plan))
     if preset is None:
         return ""

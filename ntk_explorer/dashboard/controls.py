@@ -45,7 +45,7 @@ class Controls(pn.viewable.Viewer):
             choices={"kernels": comparable},
         )
         self._network = self._new_network(plan.network.architecture)
-        self.seed = plan.seed
+        self.seed, self._given = plan.seed, plan.data
         self.show(plan)
         self._architecture.param.watch(self._switch, "value")
         self._data.param.watch(self._gather, "values")
@@ -56,7 +56,7 @@ class Controls(pn.viewable.Viewer):
         """Set every widget to a plan, as one change."""
         self._busy = True
         try:
-            self.seed = plan.seed
+            self.seed, self._given = plan.seed, plan.data
             self._data.show(plan.data.model_dump())
             if plan.network.architecture != self._network.architecture:
                 self._architecture.value = plan.network.architecture
@@ -104,6 +104,8 @@ class Controls(pn.viewable.Viewer):
         if self._busy:
             return
         data = dict(self._data.values)
+        if data["name"] == self._given.name:  # no widget shows a folder or a shape; both stay with their data set
+            data |= {"path": self._given.path, "shape": self._given.shape}
         if _is_file(data["name"]):
             data["path"] = self.upload.path
             if data["path"] is None:

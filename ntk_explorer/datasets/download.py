@@ -45,7 +45,7 @@ def download(name: str, *, folder: str | Path | None = None, progress: Show | No
     known = publications()
     if name not in known:
         if name in DATASETS:
-            raise InvalidInput(f"{name!r} needs no download", f"These do: {', '.join(known)}.")
+            raise InvalidInput(f"{name!r} needs no download", f"These do: {', '.join(sorted(known))}.")
         raise UnknownName("published data set", name, known)
     publication = known[name]
     place = publication.folder if folder is None else Path(folder).expanduser().absolute()
