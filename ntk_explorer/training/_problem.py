@@ -138,12 +138,7 @@ def prepare(f, params, x, y, *, config: TrainingConfig, key, x_test=None, y_test
         classes = y.ndim == 1 and outputs > 1 and jnp.issubdtype(y.dtype, jnp.integer)
         loss = config.loss or ("cross_entropy" if classes else "squared")
         train = Examples(x, _targets(y, "y", outputs, loss, dtype))
-        test = None
-        if x_test is None and y_test is not None:
-            raise InvalidInput("There are labels y_test but no examples x_test", "Give x_test, or leave y_test out.")
-        if x_test is not None:
-            x_test, y_test = _cast(checked_examples(x_test, "x_test"), dtype), _labels(y_test, x_test, "y_test")
-            test = Examples(x_test, _targets(y_test, "y_test", outputs, loss, dtype))
+        test = _test_examples(x_test, y_test, train, loss)
     recipe = _recipe(config, loss, len(x))
     return Problem(f, params, train, test, config, recipe, bool(classes), linearised, _better_apart(reading), key)
 
@@ -151,6 +146,18 @@ def prepare(f, params, x, y, *, config: TrainingConfig, key, x_test=None, y_test
 def _better_apart(reading: Reading) -> bool:
     """Whether members are faster one by one: a host has no good way to convolve with several kernels at once."""
     return on_host() and any(eqn.primitive.name == "conv_general_dilated" for eqn in reading.program.jaxpr.eqns)
+
+
+def _test_examples(x_test, y_test, train: Examples, loss: str) -> Examples | None:
+    if x_test is None:
+        if y_test is not None:
+            raise InvalidInput("There are labels y_test but no examples x_test", "Give x_test, or leave y_test out.")
+        return None
+    dtype, shape = train.targets.dtype, train.x.shape[1:]
+    x = _cast(checked_examples(x_test, "x_test"), dtype)
+    if x.shape[1:] != shape:
+        raise InvalidInput(f"Examples of x_test have shape {x.shape[1:]}, of x {shape}", "Give both the same.")
+    return Examples(x, _targets(_labels(y_test, x, "y_test"), "y_test", train.targets.shape[1], loss, dtype))
 
 
 def _recipe(config: TrainingConfig, loss: str, n: int) -> Recipe:

@@ -178,7 +178,7 @@ def test_an_ensemble_trains_linearised_as_each_member_does_alone():
 def test_train_is_the_training_of_one():
     (x, y), network = classes_of(), network_of()
     params = member(ensemble_of(network), 0)
-    options = {"epochs": 3, "batch_size": 8, "epochs_kept": (0, 2)}
+    options: dict = {"epochs": 3, "batch_size": 8, "epochs_kept": (0, 2)}
     trained = train(network.apply, params, x, y, key=jax.random.key(1), **options)
     expected = epochs_of(1)
     assert_same_bits(trained.params, member(expected[-1].params, 0))
@@ -215,6 +215,7 @@ def test_digits_are_learnt():
     data = load_dataset("digits", n=1797)
     network = build("mlp", inputs=data.inputs, outputs=10, width=128)
     params = jax.tree.map(lambda leaf: leaf.astype("float32"), network.init(jax.random.key(0)))
-    split = {"x_test": data.x[1437:], "y_test": data.y[1437:]}
-    done = train(network.apply, params, data.x[:1437], data.y[:1437], key=jax.random.key(1), epochs=6, **split)
+    train_set, test_set = (data.x[:1437], data.y[:1437]), (data.x[1437:], data.y[1437:])
+    options: dict = dict(zip(("x_test", "y_test"), test_set, strict=True))
+    done = train(network.apply, params, *train_set, key=jax.random.key(1), epochs=6, **options)
     assert done.history["test_accuracy"][-1] >= 0.97

@@ -31,10 +31,10 @@ def ensemble_of(network, seeds=2, dtype="float64"):
 def epochs_of(seeds=2, *, network=None, data=None, start=None, linearised=False, tests=(), **options) -> list[Epoch]:
     """All epochs of a small training; ``options`` are those of the configuration."""
     network, (x, y) = network or network_of(), data or classes_of()
-    config: TrainingConfig = configure_training(**{"batch_size": 8, "epochs": 3} | options)
+    config: TrainingConfig = configure_training(None, **{"batch_size": 8, "epochs": 3} | options)
     params = ensemble_of(network, seeds)
     key = jax.random.key(1)
-    named = dict(zip(("x_test", "y_test"), tests, strict=False))
+    named: dict = dict(zip(("x_test", "y_test"), tests, strict=False))
     return list(
         train_epochs(network.apply, params, x, y, config=config, key=key, start=start, linearised=linearised, **named)
     )
