@@ -11,7 +11,7 @@ from ntk_explorer.errors import InvalidInput
 from ntk_explorer.plots import FIGURES, captions, epochs, theme
 from ntk_explorer.plots.drawing import Columns
 from ntk_explorer.plots.examples import CLASSES
-from ntk_explorer.plots.predictors import Start, names, output, outputs
+from ntk_explorer.plots.predictors import Start, names, output, outputs, said
 
 SIDE = 300
 FIRST, SECOND = hv.Dimension("first", label="feature 1"), hv.Dimension("second", label="feature 2")
@@ -102,17 +102,9 @@ def _surface(ds, predictor, width, seed, epoch, start) -> tuple[np.ndarray, floa
     shown = output(ds, predictor, width, seed, when, start, where="grid")
     # The grid runs through the second feature first.
     surface = np.moveaxis(shown.reshape(x.size, y.size, -1), 0, 1)
-    without = " without f₀" if start == "zero" and predictor in ds["kernel"].values else ""
-    who = f"{theme.predictor_style(predictor).label}{without}"
-    return (
-        surface,
-        limit or 1.0,
-        f"{who[0].upper() if who[1].islower() else who[0]}{who[1:]}\n{_run(width, seed, when)}",
-    )
-
-
-def _run(width: int, seed: int, when: int) -> str:
-    return f"width {width}, seed {seed}, epoch {when}"
+    title = f"{said(ds, predictor, start)}\nwidth {width}, seed {seed}, epoch {when}"
+    named = predictor in ds["kernel"].values  # kernels' names begin as they begin
+    return surface, limit or 1.0, title if named else title[0].upper() + title[1:]
 
 
 def _axes(ds: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
