@@ -1,5 +1,7 @@
 """Folders of images: classes by folder, grey or colour, one size or resized; what does not fit is named by its file."""
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -119,6 +121,13 @@ def test_shapes_that_no_image_has(tmp_path):
             load_dataset("folder", path=str(tmp_path), shape=shape)
     with pytest.raises(InvalidInput, match=r"12 images of shape \(9000, 9000, 3\) are 2.9 GB"):
         load_dataset("folder", n=12, path=str(tmp_path), shape=(9000, 9000, 3))
+
+
+def test_without_pillow_it_is_asked_for(tmp_path, monkeypatch):
+    fill(tmp_path)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(InvalidInput, match="Pillow, which is not installed. Run: pip install pillow"):
+        load_dataset("folder", n=12, path=str(tmp_path))
 
 
 def test_a_class_of_the_test_alone_is_refused(tmp_path):
