@@ -126,7 +126,7 @@ def test_shapes_that_no_image_has(tmp_path):
 def test_without_pillow_it_is_asked_for(tmp_path, monkeypatch):
     fill(tmp_path)
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(InvalidInput, match="Pillow, which is not installed. Run: pip install pillow"):
+    with pytest.raises(InvalidInput, match=r"Pillow, which is not installed. Run: pip install pillow"):
         load_dataset("folder", n=12, path=str(tmp_path))
 
 
