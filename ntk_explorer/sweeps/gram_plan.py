@@ -134,12 +134,12 @@ class GramExamples:
         return None if self.others is None else self.others.x
 
     @property
-    def labels(self) -> np.ndarray:
+    def labels(self) -> Any:
         """Of the rows."""
         return examples(self.rows)["label"]
 
     @property
-    def labels2(self) -> np.ndarray | None:
+    def labels2(self) -> Any:
         """Of the columns; None for the same."""
         return None if self.others is None else examples(self.others)["label"]
 

@@ -93,13 +93,13 @@ def estimate_gram(plan: GramPlan, *, store: Store | None = None, workers: int = 
     if identity.key in store:
         return SweepEstimate(0, 0.0, 0, chunks)
     found = sum(name.startswith(f"{KERNEL}/c/") for name in store.shared(identity).keys())  # noqa: SIM118, not a dict
-    cost = _tile_cost(plan, data)
+    cost = tile_cost(plan, data)
     seconds = cost.seconds(matmul_rate(plan.sweep.dtype)) * (chunks - found) / chunks
     return SweepEstimate(cost.bytes * workers, seconds / workers, chunks - found, found)
 
 
-def _tile_cost(plan: GramPlan, data: GramExamples) -> Estimate:
-    """Memory of one tile, and operations of all."""
+def tile_cost(plan: GramPlan, data: GramExamples) -> Estimate:
+    """Memory of one tile, and operations of all tiles."""
     import jax  # not above: plans and results are handled without jax
 
     from ntk_explorer.kernels.gram import plan_tiles
@@ -116,7 +116,7 @@ def _require_memory(plan: GramPlan, data: GramExamples, backend: Backend) -> Non
     from ntk_explorer.reading.machine import available_bytes  # not above: it imports jax
 
     if backend.here and backend.workers > 1:  # the memory of other machines is theirs to judge
-        cost = _tile_cost(plan, data)
+        cost = tile_cost(plan, data)
         cost = replace(cost, what=f"{cost.what}, {backend.workers} tiles at a time", bytes=cost.bytes * backend.workers)
         cost.require(available_bytes(), "Take fewer workers or smaller tiles.")
 

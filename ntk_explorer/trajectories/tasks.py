@@ -101,13 +101,13 @@ def moment(plan_json: str, width: int, index: int, epoch: int, examples: str, st
     identity = parts.moments[width, index, epoch]
     if identity.key in kept:
         return {"found": True}
-    params = _member(parts, (width, False), index, epoch, kept)
-    linear = _member(parts, (width, True), index, epoch, kept) if setting.plan.linearised else None
+    params = member(parts, (width, False), index, epoch, kept)
+    linear = member(parts, (width, True), index, epoch, kept) if setting.plan.linearised else None
     keep_moment(kept, identity, compute_moment(setting, width, index, epoch, params, linear), setting.plan)
     return {"found": False}
 
 
-def _member(parts: Parts, run: Run, index: int, epoch: int, store: Store) -> Any:
+def member(parts: Parts, run: Run, index: int, epoch: int, store: Store) -> Any:
     """Parameters of one seed after so many epochs."""
     import jax  # not above: plans and results are handled without jax
 
