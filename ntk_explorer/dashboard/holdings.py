@@ -12,9 +12,9 @@ from ntk_explorer.amounts import human_bytes
 from ntk_explorer.store.records import parts_of
 from ntk_explorer.sweeps import kept
 from ntk_explorer.sweeps.estimate import human_seconds
+from ntk_explorer.sweeps.gram_plan import PRODUCER as GRAM
 from ntk_explorer.sweeps.kept import StoredSweep
 from ntk_explorer.sweeps.kept_grams import StoredGram, stored_grams
-from ntk_explorer.sweeps.matrices import PRODUCER as GRAM
 from ntk_explorer.trajectories import kept as kept_trajectories
 from ntk_explorer.trajectories.kept import CHECKPOINTS, MOMENTS, StoredTrajectory, stored_trajectories
 from ntk_explorer.trajectories.kept import PRODUCER as TRAJECTORY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -119,7 +120,15 @@ def moment_table(training: TrainingModel) -> str:
     head += "<th>of the correction</th><th>same class</th>"
     body = "".join(_row(label, values, differences) for label, values, differences in lines)
     caption = f"epoch {training.epoch}, width {training.width}, initialisation {training.view.draw}"
-    return f'<table class="summary"><caption>{caption}</caption><tr><th></th>{head}</tr>{body}</table>'
+    whole = f'<table class="summary"><caption>{caption}</caption><tr><th></th>{head}</tr>{body}</table>'
+    return whole + _refused(training)
+
+
+def _refused(training: TrainingModel) -> str:
+    """Why there is no regression with some kernels."""
+    reasons = json.loads(training.result.attrs.get("refusals", "{}"))
+    lines = (f"<b>No {kernel_style(kernel).label} regression:</b> {safe_text(why)}" for kernel, why in reasons.items())
+    return "".join(f"<p>{line}</p>" for line in lines)
 
 
 def _row(label: str, values: list[float], differences: list[float]) -> str:

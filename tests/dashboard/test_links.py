@@ -139,7 +139,7 @@ def test_no_option_of_an_architecture_hides_another_key():
 
 def test_presets_are_links_that_open_without_a_notice():
     cards = presets()
-    assert len({card.name for card in cards}) == len(cards) == 6
+    assert len({card.name for card in cards}) == len(cards) == 9
     for card in cards:
         assert from_query(arguments(card.link)) == (card.state, [])
 

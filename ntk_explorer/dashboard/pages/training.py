@@ -13,6 +13,7 @@ from ntk_explorer.dashboard.lesson import Lesson
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.dashboard.pages import PAGES
 from ntk_explorer.dashboard.pictures import SQUARE, Picture
+from ntk_explorer.dashboard.predictions import Predictions
 from ntk_explorer.dashboard.training_model import TrainingModel
 from ntk_explorer.dashboard.training_selectors import (
     draw_select,
@@ -41,7 +42,7 @@ LESSON = Lesson(
 )
 
 
-def _choices(training: TrainingModel) -> dict:
+def _run(training: TrainingModel) -> dict:
     return {"width": training.width, "epoch": training.epoch}
 
 
@@ -50,31 +51,31 @@ def page(session: ExplorerModel) -> pn.viewable.Viewable:
     """What is trained in words, the player, and the figures that follow it."""
     training = session.training
 
-    def line(module, name: str, *choices, live: bool = False, own: Callable = lambda _: {}, **options) -> Picture:
+    def line(module, name: str, *choices, live: bool = False, own: Callable = _run, **options) -> Picture:
         """A figure of the plots along the epochs, with the marker at the one that is looked at."""
         draw, columns = getattr(module, name), getattr(module, f"{name}_columns")
         source = "history" if live else "result"
 
         def chosen(by: Callable) -> Callable:
-            return lambda m: by(getattr(m, source), *choices, **{**_choices(m), **own(m)})
+            return lambda m: by(getattr(m, source), *choices, **own(m))
 
         return Picture(
             training, chosen(draw), columns=chosen(columns), tab=TAB, needs=(source,), key=_key,
             frame=lambda m: (m.width, m.view.draw, m.kernel, m.view.start), **options,
         )  # fmt: skip
 
-    of_seed = lambda m: {"seed": m.view.draw}  # noqa: E731
-    matrix = line(trained, "trained_kernel", own=lambda m: {"kernel": m.kernel, **of_seed(m)}, size=SQUARE)
+    of_seed = lambda m: _run(m) | {"seed": m.view.draw}  # noqa: E731
+    matrix = line(trained, "trained_kernel", own=lambda m: of_seed(m) | {"kernel": m.kernel}, size=SQUARE)
     spectra = line(trained, "trained_spectra", own=of_seed, height=426)
     figures = [
         line(curves, "learning_curves", "loss", live=True, waiting=WAITING),
         line(curves, "learning_curves", "accuracy", live=True),
         line(along, "kernel_changes", "drift"),
         line(along, "kernel_changes", "alignment"),
-        line(regression, "accuracies", own=lambda m: {"start": m.view.start}),
-        line(errors, "errors_along", own=lambda m: {"kernel": m.kernel}),
+        line(regression, "accuracies", own=lambda m: _run(m) | {"start": m.view.start}),
+        line(errors, "errors_along", own=lambda m: {"kernel": _compared(m), "epoch": m.epoch}),
     ]
-    session.figures[TAB] = lambda m: Figure("learning_curves", _choices(m.training))
+    session.figures[TAB] = lambda m: Figure("learning_curves", _run(m.training))
     return pn.Column(
         readings.words(training, tab=TAB),
         bar(epoch_player(training), width_select(training), draw_select(training), kernel_select(training)),
@@ -83,11 +84,18 @@ def page(session: ExplorerModel) -> pn.viewable.Viewable:
         side_by_side(matrix, spectra, least=0),
         side_by_side(*figures[2:4], least=400),
         side_by_side(*figures[4:], least=400),
-        table(training, readings.moment_table, tab=TAB),
         bar(start_select(training)),
+        Predictions(training, tab=TAB),
+        table(training, readings.moment_table, tab=TAB),
         sizing_mode="stretch_width",
     )
 
 
 def _key(training: TrainingModel) -> tuple:
     return training.epoch, training.width, training.view
+
+
+def _compared(training: TrainingModel) -> str:
+    """The kernel whose error is shown: of the eNTK there is none."""
+    assert training.drawn is not None
+    return training.kernel if training.kernel in training.drawn.compared else training.drawn.compared[0]
