@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ntk_explorer.plots import FIGURES, captions, theme
+from ntk_explorer.plots.drawing import Columns, outline
 from ntk_explorer.plots.width import HIGHEST, seed_band
 from ntk_explorer.spectra.eigen import noise_floor
 
@@ -50,7 +51,7 @@ def spectra_columns(
     seed: int | Literal["all"] = 0,
     *,
     ghost: tuple[xr.Dataset, int] | None = None,
-) -> tuple[list[dict[str, np.ndarray]], str]:
+) -> tuple[list[Columns], str]:
     """What the sources of the figure that :func:`spectra` draws hold, in drawing order, and its title.
 
     A figure that is on the screen already is brought to another width with these in a few milliseconds, a
@@ -76,22 +77,16 @@ def draw(ds: xr.Dataset, width: int, seed: int | Literal["all"], ghost, *, limit
     )
 
 
-def fill(
-    ds: xr.Dataset, width: int, seed: int | Literal["all"], ghost, *, when: str = ""
-) -> tuple[list[dict[str, np.ndarray]], str]:
+def fill(ds: xr.Dataset, width: int, seed: int | Literal["all"], ghost, *, when: str = "") -> tuple[list[Columns], str]:
     """What the sources of :func:`draw`'s figure hold, and its title."""
     series, title = _series(ds, width, seed, ghost, when)
-    columns = [_outline(*_below_floor(ds, width, seed))]
+    columns = [outline(*_below_floor(ds, width, seed))]
     for before, (ranks, mean, low, high) in series.values():
-        columns += [_points(*before), _outline(ranks, low, high), _points(ranks, mean)]
+        columns += [_points(*before), outline(ranks, low, high), _points(ranks, mean)]
     return columns, title
 
 
-def _outline(ranks: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, np.ndarray]:
-    return {"x": np.concatenate([ranks, ranks[::-1]]), "y": np.concatenate([low, high[::-1]])}
-
-
-def _points(ranks: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
+def _points(ranks: np.ndarray, values: np.ndarray) -> Columns:
     return {RANK.name: ranks, EIGENVALUE.name: values}
 
 
