@@ -21,6 +21,7 @@ KINDS = (
     "datasets",
     "measures",
     "summaries",
+    "prediction-measures",
     "optimizers",
     "schedules",
 )
@@ -48,10 +49,12 @@ def registries() -> dict[str, Registry]:
     from ntk_explorer.datasets import DATASETS
     from ntk_explorer.infinite import LIMITS
     from ntk_explorer.kernels import KERNELS, TRANSFORMS
+    from ntk_explorer.regression import PREDICTION_MEASURES
     from ntk_explorer.spectra import SUMMARIES
     from ntk_explorer.training import OPTIMIZERS, SCHEDULES
 
-    maths = (KERNELS, TRANSFORMS, LIMITS, ARCHITECTURES, DATASETS, MEASURES, SUMMARIES, OPTIMIZERS, SCHEDULES)
+    measures = (MEASURES, SUMMARIES, PREDICTION_MEASURES)
+    maths = (KERNELS, TRANSFORMS, LIMITS, ARCHITECTURES, DATASETS, *measures, OPTIMIZERS, SCHEDULES)
     return dict(zip(KINDS, maths, strict=True))
 
 

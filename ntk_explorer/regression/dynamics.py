@@ -36,7 +36,7 @@ def linearised_dynamics(
 
     For gradient flow exp(−ηΘt/n) stands for (I − ηΘ/n)ᵗ. The powers are those of eigenvalues, nothing is inverted, and
     a singular kernel leaves its null space as it was. For t → ∞ this is kernel regression without a ridge, if η is
-    below :func:`largest_learning_rate`; beyond it the outputs grow without bound, as in gradient descent.
+    below :func:`learning_rate_limit`; beyond it the outputs grow without bound, as in gradient descent.
 
     Args:
         theta_train: the eNTK of the training examples [n, n, c, c]; [n, n] stands for K ⊗ I.
@@ -75,7 +75,7 @@ def linearised_dynamics(
     return Dynamics(f0_train + fitted, f0_test + applied(theta_test, found))
 
 
-def largest_learning_rate(theta_train: Any) -> float:
+def learning_rate_limit(theta_train: Any) -> float:
     """2n/λ_max(Θ), beyond which gradient descent on the mean over n examples of ½‖f − y‖² diverges.
 
     Args:

@@ -12,7 +12,7 @@ from regression_by_hand import flat, lifted, task
 from ntk_explorer.architectures import build
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.kernels.empirical import entk, pntk
-from ntk_explorer.regression.dynamics import largest_learning_rate, linearised_dynamics
+from ntk_explorer.regression.dynamics import learning_rate_limit, linearised_dynamics
 from ntk_explorer.regression.regression import kernel_regression
 from ntk_explorer.training.config import TrainingConfig
 from ntk_explorer.training.epochs import train_epochs
@@ -36,7 +36,7 @@ def recursion(known, rate, steps):
 @given(n=st.integers(1, 6), m=st.integers(1, 3), c=st.integers(1, 3), parameters=st.sampled_from([2, 30]))
 def test_the_closed_form_is_the_recursion_also_of_a_singular_kernel(n, m, c, parameters):
     known = task(n, m, c, parameters)
-    rate, steps = 0.9 * largest_learning_rate(known.train), [0, 1, 2, 7, 60]
+    rate, steps = 0.9 * learning_rate_limit(known.train), [0, 1, 2, 7, 60]
     found = linearised_dynamics(*arguments(known), learning_rate=rate, steps=steps)
     for t, train, test in zip(steps, *found, strict=True):
         expected = recursion(known, rate, t)
@@ -59,7 +59,7 @@ def test_one_number_per_pair_stands_for_its_lift():
 @pytest.mark.parametrize("flow", [False, True])
 def test_its_end_is_kernel_regression(flow):
     known = task()
-    rate = 0.5 * largest_learning_rate(known.train)
+    rate = 0.5 * learning_rate_limit(known.train)
     found = linearised_dynamics(*arguments(known), learning_rate=rate, steps=100_000, flow=flow)
     np.testing.assert_allclose(found.train[0], known.y, atol=1e-9)
     expected = kernel_regression(known.train, known.y, known.test, **known.outputs)
@@ -74,9 +74,9 @@ def test_small_steps_are_gradient_flow():
     assert np.abs(flow.test - known.outputs["f0_test"]).max() > 0.1
 
 
-def test_the_largest_learning_rate_parts_convergence_from_divergence():
+def test_the_learning_rate_limit_parts_convergence_from_divergence():
     known = task()
-    limit = largest_learning_rate(known.train)
+    limit = learning_rate_limit(known.train)
     assert limit == pytest.approx(2 * 12 / np.linalg.eigvalsh(flat(known.train))[-1])
     sizes = {}
     for share in (0.99, 1.01):
@@ -84,7 +84,7 @@ def test_the_largest_learning_rate_parts_convergence_from_divergence():
         sizes[share] = np.linalg.norm(found.train - known.y, axis=(1, 2))
     assert sizes[0.99][1] < 0.01 * sizes[0.99][0]
     assert sizes[1.01][1] > 100 * sizes[1.01][0]
-    assert largest_learning_rate(np.zeros((2, 2))) == np.inf
+    assert learning_rate_limit(np.zeros((2, 2))) == np.inf
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def trained():
     x, x_test = jax.random.normal(jax.random.key(1), (8, 5)), jax.random.normal(jax.random.key(2), (6, 5))
     y = np.array([0, 1, 2, 0, 1, 2, 0, 1])
     kernels = entk(network.apply, params, x), entk(network.apply, params, x_test, x)
-    rate = 0.5 * largest_learning_rate(kernels[0])
+    rate = 0.5 * learning_rate_limit(kernels[0])
     config = TrainingConfig(loss="squared", optimizer="sgd", learning_rate=rate, batch_size=None, epochs=30)
     stacked = jax.tree.map(lambda leaf: leaf[None], params)
     options = {"config": config, "key": jax.random.key(3), "linearised": True}

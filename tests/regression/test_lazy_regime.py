@@ -14,7 +14,7 @@ from ntk_explorer.architectures import build
 from ntk_explorer.comparison.measures import relative_frobenius
 from ntk_explorer.kernels import KERNELS
 from ntk_explorer.kernels.empirical import entk
-from ntk_explorer.regression.dynamics import largest_learning_rate
+from ntk_explorer.regression.dynamics import learning_rate_limit
 from ntk_explorer.regression.measures import correction_difference, regression_difference
 from ntk_explorer.regression.regression import kernel_regression
 
@@ -42,7 +42,7 @@ def moments(width, seed):
     """Of one network along training: relF of the pNTK, and both differences of regressions [3, steps]."""
     (x, y), network = examples(seed), build("mlp", inputs=(32,), outputs=10, width=width, depth=3, bias=False)
     params, done, table = network.init(jax.random.key(100 + seed)), 0, []
-    rate = largest_learning_rate(entk(network.apply, params, x[:30])) / 30 / 4
+    rate = learning_rate_limit(entk(network.apply, params, x[:30])) / 30 / 4
     for steps in STEPS:
         params, done = descend(network.apply, params, x[:30], y[:30], rate, steps - done), steps
         blocks = np.asarray(entk(network.apply, params, x, x[:30]))

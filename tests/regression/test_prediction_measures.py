@@ -56,9 +56,5 @@ def test_shapes_that_differ_are_refused(function, arguments):
         function(*arguments)
 
 
-def test_every_measure_has_a_card():
-    for entry in PREDICTION_MEASURES.values():
-        assert entry.label
-        assert entry.equation
-        assert entry.extras["axis"]
-        assert entry.summary
+def test_every_measure_has_an_axis():
+    assert all(entry.extras["axis"] for entry in PREDICTION_MEASURES.values())
