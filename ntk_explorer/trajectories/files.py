@@ -1,14 +1,38 @@
-"""A trajectory as a table."""
+"""Trajectories as files: everything as NetCDF, or the curves as a table."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ntk_explorer.sweeps.files import check_output, read_netcdf, to_netcdf
 
 if TYPE_CHECKING:
     import xarray as xr
 
 PLACE = {"width", "seed"}
 AXES = ("kernel", "compared", "start", "at")
+
+
+def write_trajectory(results: xr.Dataset, path: str | Path) -> None:
+    """Write the results of a trajectory: everything as NetCDF (.nc), or the curves as a table (.csv)."""
+    check_output(path)
+    Path(path).write_bytes((to_netcdf if Path(path).suffix == ".nc" else to_csv)(results))
+
+
+def load_trajectory(path: str | Path) -> xr.Dataset:
+    """The results in a NetCDF file that :func:`write_trajectory` wrote.
+
+    Args:
+        path: a .nc file.
+
+    Returns:
+        The Dataset, as :func:`ntk_explorer.trajectories.run.run_trajectory` returned it.
+
+    Raises:
+        InvalidInput: the file cannot be read, is damaged, or holds something else than a trajectory.
+    """
+    return read_netcdf(path, "trajectory", "train_loss")
 
 
 def to_csv(results: xr.Dataset) -> bytes:

@@ -245,8 +245,9 @@ def trajectory_events(
     """The steps of a trajectory as events ``parts``, for the worker process.
 
     Each holds ``parts`` (:class:`Curves` and :class:`Moment`, of curves the latest of each), ``known`` (of the
-    examples, in the first event, else None), ``step``, ``total``, ``seconds`` and ``seconds_left``: at most four a second while
-    networks train, and one for all that the store has. None stands for a moment at which to ask whether to go on.
+    examples, in the first event, else None), ``step``, ``total``, ``seconds`` and ``seconds_left``: at most four a
+    second while networks train, and one for all that the store has. None stands for a moment at which to ask whether
+    to go on.
 
     Args:
         plan_json: the trajectory.
