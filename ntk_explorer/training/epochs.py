@@ -20,7 +20,8 @@ class Epoch:
 
     ``history`` holds ``train_loss``, ``train_accuracy``, ``test_loss``, ``test_accuracy`` and ``learning_rate`` with
     dims (seed, epoch), from epoch 0, which is untrained, to this one: losses are means over all examples at the end of
-    the epoch, accuracies NaN for a regression, learning rates those of the epoch's last step.
+    the epoch, accuracies NaN for a regression, learning rates those of the epoch's last step; ``base_learning_rate``
+    (seed) is what the schedule scales.
     """
 
     number: int
