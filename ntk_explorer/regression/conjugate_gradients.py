@@ -40,7 +40,7 @@ def conjugate_gradients(
             raise NotPositive
         rate = _ratio(power, curvature, going)
         x += rate * step
-        residual -= rate * image
+        residual = residual - rate * image  # a new array: the preconditioner may have returned the old one
         z = precondition(residual)
         before, power = power, np.sum(residual * z, axis=0)
         step = z + _ratio(power, before, going) * step

@@ -53,8 +53,9 @@ def test_one_number_per_pair_stands_for_its_lift(n, m, c, name):
 @pytest.mark.parametrize("c", [1, 3])
 @pytest.mark.parametrize("solver", ["cholesky", "cg"])
 @pytest.mark.parametrize("ridge", [0.0, 0.1])
-def test_all_solvers_agree(solver, c, ridge):
-    known = task(40, 5, c)
+@pytest.mark.parametrize("n", [3, 40])
+def test_all_solvers_agree(n, solver, c, ridge):
+    known = task(n, 5, c)
     expected = dense_regression(known.train, known.y, known.test, *known.outputs.values(), ridge)
     options = {"solver": solver, "ridge": ridge, "tolerance": 1e-12} | known.outputs
     found = kernel_regression(known.train, known.y, known.test, **options)
