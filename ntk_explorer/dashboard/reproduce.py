@@ -18,7 +18,7 @@ from ntk_explorer.sweeps.code import command_line, gram_lines, python_lines
 from ntk_explorer.sweeps.files import plan_to_yaml
 from ntk_explorer.sweeps.kept_grams import StoredGram
 from ntk_explorer.sweeps.plan import NetworksPlan
-from ntk_explorer.trajectories.code import trajectory_lines
+from ntk_explorer.trajectories.code import trajectory_command, trajectory_lines
 from ntk_explorer.trajectories.kept import StoredTrajectory
 
 CODE_CSS = """
@@ -38,7 +38,9 @@ def ways(item: Item, store: str | None) -> dict[str, str]:
         return {"Python": gram_lines(item.plan, store=store)}
     if isinstance(item, StoredTrajectory):
         plan = _without_lost_file(item.plan)
-        return {"Python": trajectory_lines(plan, store=store), "YAML": plan_to_yaml(plan)}
+        yaml = f"# Save as training.yaml, then: ntk-explorer train --config training.yaml\n{plan_to_yaml(plan)}"
+        lines = trajectory_lines(plan, store=store)
+        return {"Command": trajectory_command(plan, store=store) + "\n", "Python": lines, "YAML": yaml}
     plan = _without_lost_file(item.plan)
     yaml = f"# Save as sweep.yaml, then: ntk-explorer sweep --config sweep.yaml\n{plan_to_yaml(plan)}"
     return {"Command": command_line(plan, store=store) + "\n", "Python": python_lines(plan, store=store), "YAML": yaml}

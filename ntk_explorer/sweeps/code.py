@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from pprint import pformat
 
 from ntk_explorer.sweeps.differences import fields_of
@@ -84,16 +85,22 @@ def command_line(plan: SweepPlan, config: str = "sweep.yaml", *, store: str | No
         config: name of the file that holds the plan as YAML, for plans that options cannot describe.
         store: address of the store to name; None for the user's own.
     """
-    kept = () if store is None else ("--store", store)
     fields, unshaped = fields_of(plan), plan.data.model_copy(update={"shape": None})
     if plan.data.shape != plan_sweep(unshaped, plan.network).data.shape:
-        return " ".join(map(shlex.quote, ("ntk-explorer", "sweep", "--config", config, *kept)))
-    network = plan.network.model_dump(mode="json", exclude={"architecture", *DERIVED})
-    options = {option: fields[name] for name, option in OPTIONS.items() if fields[name] is not None}
-    pairs = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in network.items()]
-    words = [word for name, value in options.items() for word in (f"--{name}", _listed(value))]
-    words += [word for pair in pairs for word in ("--option", pair)]
-    return " ".join(map(shlex.quote, ("ntk-explorer", "sweep", *words, *kept)))
+        return shell_line("sweep", {"config": config}, store=store)
+    return shell_line("sweep", {option: fields[name] for name, option in OPTIONS.items()}, plan, store=store)
+
+
+def shell_line(
+    command: str, options: Mapping[str, object], plan: NetworksPlan | None = None, *, store: str | None = None
+) -> str:
+    """A command with those of its options that are not None, the network's own as pairs."""
+    words = [word for name, value in options.items() if value is not None for word in (f"--{name}", _listed(value))]
+    network = plan.network.model_dump(mode="json", exclude={"architecture", *DERIVED}) if plan else {}
+    for name, value in network.items():
+        words += ["--option", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    kept = () if store is None else ("--store", store)
+    return " ".join(map(shlex.quote, ("ntk-explorer", command, *words, *kept)))
 
 
 def _listed(value: object) -> str:

@@ -15,7 +15,7 @@ MAIN = ("depth", "activation")
 PLAIN = ("data.name", "data.path", "activation", "dtype")  # words that say by themselves what they mean
 
 
-def fields_of(plan: SweepPlan) -> dict[str, Any]:
+def fields_of(plan: NetworksPlan) -> dict[str, Any]:
     """The fields of a plan by the names that options have."""
     fields = plan.model_dump(mode="json", exclude={"network": set(DERIVED)})
     data, network = fields.pop("data"), fields.pop("network")

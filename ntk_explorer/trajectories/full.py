@@ -75,11 +75,29 @@ def full_regression(
 
     Source: Mohamadi, Bae & Sutherland (2023), A Fast, Well-Founded Approximation to the Empirical NTK.
     """
-    work = FullRegression(plan, kernel, **options)
+    running = {"store": store, "backend": backend, "progress": progress, "cancel": cancel}
+    return run_full(FullRegression(plan, kernel, **options), **running)
+
+
+def run_full(
+    work: FullRegression,
+    *,
+    store: Store | str | Path | None = None,
+    backend: Backend | None = None,
+    progress: Callable[[Progress], Any] | bool = False,
+    cancel: Callable[[], bool] | None = None,
+) -> xr.Dataset:
+    """:func:`full_regression` of what has been planned."""
     kept = store if isinstance(store, Store) else Store(store)
     with shown(progress, "tiles") as report:
         found = dict(_Running(work, kept, backend or Inline(), report, cancel).moments())
     return _assembled(work, found)
+
+
+def added(trajectory: xr.Dataset, regressed: xr.Dataset) -> xr.Dataset:
+    """The Dataset of a trajectory with that of the regression on all of its training examples."""
+    own = {name: values for name, values in regressed.data_vars.items() if str(name).startswith("full_")}
+    return trajectory.assign(own).assign_attrs(regressed.attrs)
 
 
 class _Running:
