@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ntk_explorer.jobs import Backend
     from ntk_explorer.store import Store
+    from ntk_explorer.trajectories.full_plan import FullRegression
     from ntk_explorer.trajectories.plan import TrajectoryPlan
 
 SEVERAL = "; several make a grid"
@@ -60,6 +61,10 @@ def train(
         bool | None, typer.Option("--linearised/--no-linearised", help="Train the linearised network too [yes].")
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64, of the training [float32].")] = None,
+    full: Annotated[
+        str | None, typer.Option(metavar="KERNEL", help="Regress on all training examples as well, e.g. with pntk.")
+    ] = None,
+    full_dtype: Annotated[str, typer.Option(help="float32 or float64, of that kernel.")] = "float64",
     config: Annotated[Path | None, typer.Option(help="YAML file of a training; options given here win.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the results: .nc (everything) or .csv (curves).")] = None,
     store: _engine.StoreOption = None,
@@ -70,7 +75,8 @@ def train(
 ) -> None:
     """Train networks and follow their kernels, and what regression with these predicts.
 
-    Checkpoints and kernels are kept: what was stopped, or is asked for again, goes on from there.
+    Checkpoints and kernels are kept: what was stopped, or is asked for again, goes on from there. With --full the
+    kernel of all training examples goes through the store tile by tile, for one epoch after the other.
     """
     from ntk_explorer.store import Store
     from ntk_explorer.sweeps.files import check_output
@@ -113,9 +119,23 @@ def train(
         raise InvalidInput(f"{str(out)!r} holds one training, and these are {len(plans)}", "Write each by itself.")
     kept = Store(store)
     with _engine.opened(kept, workers, scheduler, allow_plain_tcp=allow_plain_tcp) as backend:
-        _announce(plans, kept, backend, sure=yes)
-        for plan in plans:
-            _run(plan, kept, backend, out)
+        jobs = [Job(plan, _full(plan, full, full_dtype)) for plan in plans]
+        _announce(jobs, kept, backend, sure=yes)
+        for job in jobs:
+            _run(job, kept, backend, out)
+
+
+class Job(NamedTuple):
+    """A training, and the regression on all of its examples, if there is to be one."""
+
+    plan: TrajectoryPlan
+    full: FullRegression | None
+
+
+def _full(plan: TrajectoryPlan, kernel: str | None, dtype: str) -> FullRegression | None:
+    from ntk_explorer.trajectories.full_plan import FullRegression
+
+    return None if kernel is None else FullRegression(plan, kernel, dtype)
 
 
 def _batches(text: str | None) -> dict:
@@ -137,26 +157,37 @@ def _plans(config: Path | None, *, data: dict, network: dict, training: dict, re
     return plan_trajectories(**(options | rest))
 
 
-def _announce(plans: Sequence[TrajectoryPlan], store: Store, backend: Backend, *, sure: bool) -> None:
+def _announce(jobs: Sequence[Job], store: Store, backend: Backend, *, sure: bool) -> None:
     """Say what is there and what the rest will cost."""
     from ntk_explorer.trajectories.estimate import estimate_trajectory
+    from ntk_explorer.trajectories.full_plan import estimate_full
 
     seconds = 0.0
-    for plan in plans:
+    for plan, full in jobs:
         cost = estimate_trajectory(plan, store=store, workers=backend.workers)
         total = cost.parts + cost.found
         typer.echo(f"{total} trainings and kernels, {cost.found} of them in the store: {cost.text()}", err=True)
         seconds += cost.seconds
+        if full is not None:
+            more = estimate_full(full, store=store, workers=backend.workers)
+            typer.echo(f"regression on all {plan.data.n} training examples: {more.text()}", err=True)
+            seconds += more.seconds
     _engine.confirm(seconds, sure=sure)
 
 
-def _run(plan: TrajectoryPlan, store: Store, backend: Backend, out: Path | None) -> None:
+def _run(job: Job, store: Store, backend: Backend, out: Path | None) -> None:
+    from ntk_explorer.cli import _full as full_table
     from ntk_explorer.cli._training_table import report
     from ntk_explorer.trajectories.files import write_trajectory
+    from ntk_explorer.trajectories.full import added, run_full
     from ntk_explorer.trajectories.run import run_trajectory
 
-    results = run_trajectory(plan, store=store, backend=backend, progress=True)
-    typer.echo(report(plan, results) + "\n")
+    results = run_trajectory(job.plan, store=store, backend=backend, progress=True)
+    typer.echo(report(job.plan, results) + "\n")
+    if job.full is not None:
+        regressed = run_full(job.full, store=store, backend=backend, progress=True)
+        typer.echo(full_table.report(job.full, regressed) + "\n")
+        results = added(results, regressed)
     if out is not None:
         write_trajectory(results, out)
         typer.echo(f"Written to {out}", err=True)
