@@ -64,7 +64,9 @@ class Preset:
 def _preset(name: str, title: str, text: str, icon: str, *, tab: str = "width", training=None, **plan) -> Preset:
     state = ExplorerState(plan=plan_sweep(**plan), view=View.model_validate({"tab": tab}))
     if training is not None:
-        data = state.plan.data.model_dump(exclude={"n"})
+        training = dict(training)
+        sizes = {"n": training.pop("n")} if "n" in training else {}
+        data = state.plan.data.model_dump(exclude={"n"}) | sizes
         state = state.train(plan_trajectory(data, state.plan.network, seed=state.plan.seed, **training))
     return Preset(name, title, text, icon, state)
 
@@ -137,9 +139,8 @@ def presets() -> list[Preset]:
             "epoch.",
             "wave",
             tab="training",
-            data={"name": "sine", "n": 60},
-            network={"architecture": "mlp", "depth": 3, "activation": "tanh", "bias": True, "bias_variance": 0.1},
-            training={"training": {"epochs": 300, "batch_size": None, "learning_rate": 0.003}},
+            data={"name": "sine", "n": 40},
+            training={"n": 20, "training": {"epochs": 300, "batch_size": None}},
         ),
         _preset(
             "rings-learnt",

@@ -104,6 +104,12 @@ class TrainingModel(JobModel):
         assert self._drawn is not None
         return self.view.kernel or first_kernel(self._drawn)
 
+    @property
+    def compared(self) -> str:
+        """The kernel whose error is shown: of the eNTK there is none."""
+        assert self._drawn is not None
+        return self.kernel if self.kernel in self._drawn.compared else self._drawn.compared[0]
+
     def look(self, **changes) -> None:
         """Look at another epoch, width, initialisation or kernel."""
         state = self.state.look_at(**changes)

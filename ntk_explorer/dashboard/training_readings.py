@@ -102,7 +102,7 @@ def moment_table(training: TrainingModel) -> str:
         return ""
     start, classes = training.view.start, training.result.attrs["task"] == "classification"
     rows = [("network", "", {}), ("linearised network", "linearised_", {})]
-    columns = [("test accuracy", "accuracy", 100), ("½‖f − y‖² on test", "loss", 1)][not classes :]
+    columns = [("test accuracy (%)", "accuracy", 100), ("½‖f − y‖² on test", "loss", 1)][not classes :]
     lines = []
     for label, prefix, where in rows:
         name = prefix or "network_"

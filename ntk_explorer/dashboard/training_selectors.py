@@ -23,7 +23,7 @@ def epoch_player(training: TrainingModel) -> pmui.DiscretePlayer:
         visible_buttons=BUTTONS,
         show_loop_controls=False,
         show_value=True,
-        width=360,
+        width=300,
     )
     follow(training, player, _epochs, lambda m: m.epoch if m.drawn else 0, lambda epoch: training.look(epoch=epoch))
     restart_at_end(player)
@@ -36,18 +36,20 @@ def _epochs(training: TrainingModel) -> list[int]:
 
 
 def width_select(training: TrainingModel) -> pmui.Select:
-    """Which width is shown."""
-    select = pmui.Select(label="width", size="small", width=100)
+    """Which width is shown, where there are several."""
+    select = pmui.Select(label="width", size="small", width=90)
     widths = lambda m: list(m.drawn.widths) if m.drawn else []  # noqa: E731
     follow(training, select, widths, lambda m: m.width if m.drawn else None, lambda w: training.look(width=w))
+    _only_a_choice(select)
     return select
 
 
 def draw_select(training: TrainingModel) -> pmui.Select:
-    """Which initialisation is shown."""
+    """Which initialisation is shown, where there are several."""
     select = pmui.Select(label="initialisation", size="small", width=120)
     draws = lambda m: list(range(m.drawn.seeds)) if m.drawn else []  # noqa: E731
     follow(training, select, draws, lambda m: m.view.draw if m.drawn else None, lambda d: training.look(draw=d))
+    _only_a_choice(select)
     return select
 
 
@@ -64,3 +66,13 @@ def start_select(training: TrainingModel) -> pmui.Select:
     select = pmui.Select(label="regression starts from", options=STARTS, value="network", size="small", width=220)
     follow(training, select, lambda _: STARTS, lambda m: m.view.start, lambda s: training.look(start=s))
     return select
+
+
+def _only_a_choice(select: pmui.Select) -> None:
+    """Leave out a menu of one."""
+
+    def follow(*_) -> None:
+        select.visible = len(select.options) > 1
+
+    select.param.watch(follow, "options")
+    follow()
