@@ -125,7 +125,9 @@ def _paths(ds, kernel, width, seed, epoch, scale) -> Drawing:
     width, values, ydim = epochs.first(ds, width), _shown(ds), hv.Dimension("eigenvalue", label="eigenvalue λ_k")
     paths = values.sel(kernel=kernel)
     ranks = zip(values["rank"].values, shades(values.sizes["rank"]), strict=True)
-    lines = [(Line(f"rank{rank}", f"k = {rank}", color, "o"), paths.sel(rank=rank)) for rank, color in ranks]
+    lines = [
+        (Line(f"rank{rank}", f"k = {rank}", color, "o"), paths.isel(rank=k)) for k, (rank, color) in enumerate(ranks)
+    ]
     lifted = theme.kernel_style(kernel).label + ("" if kernel == "entk" else " ⊗ I")
     title = f"Eigenvalues λ_k of the {lifted} at width {width}, {epochs.seeds(ds, seed)}\n{captions.setup(ds)}"
     where = {"width": width, "seed": seed, "epoch": epoch, "scale": scale}

@@ -177,7 +177,7 @@ def drawing(
 
 def below(legend: Iterable[str]) -> dict:
     """A legend under the figure, where it hides nothing, in as many columns as fit a narrow page."""
-    look = {"click_policy": "hide", "glyph_width": GLYPH}
+    look = {"click_policy": "hide", "glyph_width": GLYPH, "margin": 0, "padding": 2, "spacing": 8}
     return {"legend_position": "bottom", "legend_cols": legend_columns(list(legend)), "legend_opts": look}
 
 

@@ -164,7 +164,8 @@ def _boundaries(ds: xr.Dataset, surface: np.ndarray) -> tuple:
         lines = contour_generator(*_axes(ds), np.ma.masked_invalid(lead), line_type=LineType.Separate).lines(0.0)
         pieces += [np.concatenate([line[:-1], line[1:]], axis=1) for line in map(np.asarray, lines)]
     segments = hv.Segments(tuple(np.concatenate(pieces).T), ENDS)
-    return segments, {"color": theme.kernel_style("entk").color, "line_width": 2, "alpha": 1.0}
+    # Not the black of the eNTK, which dark pages turn into white: the picture below is light on any page.
+    return segments, {"color": "#000000", "line_width": 2, "alpha": 1.0}
 
 
 def _examples(ds: xr.Dataset) -> tuple:
