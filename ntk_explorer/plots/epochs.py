@@ -11,6 +11,7 @@ import holoviews as hv
 import numpy as np
 import xarray as xr
 
+from ntk_explorer.errors import InvalidInput
 from ntk_explorer.plots import theme
 from ntk_explorer.plots.compare import legend_columns
 from ntk_explorer.plots.drawing import Drawing, Layer
@@ -179,6 +180,12 @@ def below(legend: Iterable[str]) -> dict:
     """A legend under the figure, where it hides nothing, in as many columns as fit a narrow page."""
     look = {"click_policy": "hide", "glyph_width": GLYPH, "margin": 0, "padding": 2, "spacing": 8}
     return {"legend_position": "bottom", "legend_cols": legend_columns(list(legend)), "legend_opts": look}
+
+
+def require_entk(ds: xr.Dataset, variable: str) -> None:
+    """Refuse a figure of distances from the eNTK where that, or any kernel beside it, was not followed."""
+    if variable not in ds or not ds.sizes["compared"]:
+        raise InvalidInput("This training did not follow the eNTK and a kernel to compare with it", "Add both kernels.")
 
 
 def first(ds: xr.Dataset, width: int | None) -> int:

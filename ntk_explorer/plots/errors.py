@@ -36,6 +36,9 @@ def errors_along(
 
     Returns:
         An overlay with a band, a line and its points per width, and the marker line.
+
+    Raises:
+        InvalidInput: the trajectory has no eNTK, or nothing to compare with it.
     """
     return _along(ds, measure, kernel, seed, epoch, scale).figure()
 
@@ -67,6 +70,9 @@ def errors_against_width(
 
     Returns:
         An overlay with a ghost, a band, a line and its points per kernel.
+
+    Raises:
+        InvalidInput: the trajectory has no eNTK, or nothing to compare with it.
     """
     return _against_width(ds, measure, seed, epoch).figure()
 
@@ -79,6 +85,7 @@ def errors_against_width_columns(
 
 
 def _along(ds, measure, kernel, seed, epoch, scale) -> Drawing:
+    epochs.require_entk(ds, measure)
     widths, card, style = ds["width"].values, MEASURES[measure], theme.kernel_style(kernel)
     lines = []
     for width, color in zip(widths, shades(widths.size), strict=True):
@@ -91,6 +98,7 @@ def _along(ds, measure, kernel, seed, epoch, scale) -> Drawing:
 
 
 def _against_width(ds, measure, seed, epoch) -> Drawing:
+    epochs.require_entk(ds, measure)
     when, card = epochs.kernel_epoch(ds, epoch, seed=seed), MEASURES[measure]
     ydim, layers, legend = hv.Dimension(measure, label=card.extras["axis"]), [], {}
     for name in map(str, ds["compared"].values):

@@ -125,6 +125,7 @@ def _predictors(ds: xr.Dataset, quantity: str, start: Starts) -> list[tuple[Line
 
 
 def _differences(ds, width, seed, epoch, start, scale) -> Drawing:
+    epochs.require_entk(ds, "regression_difference")
     width, ydim = epochs.first(ds, width), hv.Dimension("difference", label="difference ‖f_K − f_Θ‖, relative")
     lines = []
     for name in map(str, ds["compared"].values):

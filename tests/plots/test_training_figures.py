@@ -336,3 +336,16 @@ def test_disagreements_of_a_regression_are_numbers(line):
     (row,) = scatter.disagreements(line, most=1)
     assert row["target"] == f"{line['test_target'].values[row['row'], 0]:.3g}"
     assert scatter.disagreements(trajectory(done=-1)) == []
+
+
+def test_without_an_entk_the_other_figures_are_drawn():
+    ds = trajectory(features=64, names=["cat", "dog", "ant"]).drop_vars(["relative_frobenius", "regression_difference"])
+    ds = ds.sel(kernel=["pntk", "trntk"]).isel(rank=slice(16), compared=slice(0))
+    for draw in (errors.errors_along, errors.errors_against_width, regression.regression_differences):
+        with pytest.raises(InvalidInput, match="did not follow the eNTK"):
+            draw(ds)
+    values = ds["eigenvalues"].sel(kernel="pntk", width=64, seed=0, at=3).values
+    spectra = curves(trained.trained_spectra(ds, 64, epoch=3))
+    np.testing.assert_allclose(spectra["pntk"].dimension_values(1), values)
+    assert "pntk_network" in curves(regression.accuracies(ds))
+    assert "rank16" in curves(along.eigenvalues_along(ds, "pntk", 64))
