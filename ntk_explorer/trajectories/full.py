@@ -19,7 +19,7 @@ from ntk_explorer.sweeps.matrices import compute_gram
 from ntk_explorer.sweeps.progress import Progress, shown
 from ntk_explorer.sweeps.tasks import failure, keep_within_cap
 from ntk_explorer.trajectories.assembly import STARTS
-from ntk_explorer.trajectories.full_plan import FullRegression, estimate_full
+from ntk_explorer.trajectories.full_plan import FullRegression
 from ntk_explorer.trajectories.parts import Place
 from ntk_explorer.trajectories.plan import TrajectoryPlan
 from ntk_explorer.trajectories.predictions import test_measures
@@ -120,7 +120,8 @@ class _Running:
                 yield place, {name: artefact.dataset[name].values for name in DIMS}
         self.total = len(missing) * sum(self.work.tiles)
         if missing:
-            estimate_full(self.work, store=self.store)  # refuses tiles that do not fit before any training
+            for width in {width for width, _, _ in missing}:
+                self.work.tile_costs(width)  # refuses tiles that do not fit before any training
             self._train(missing)
         for place in missing:
             yield place, self._moment(place)

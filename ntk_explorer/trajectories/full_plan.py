@@ -16,6 +16,7 @@ from functools import cached_property
 from ntk_explorer.amounts import human_bytes
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.kernels import KERNELS, incomparable
+from ntk_explorer.kernels.estimate import Estimate
 from ntk_explorer.store import Identity, Store
 from ntk_explorer.sweeps.estimate import COMPILE_SECONDS, human_seconds
 from ntk_explorer.sweeps.gram_plan import GramExamples, GramPlan, plan_gram
@@ -91,6 +92,16 @@ class FullRegression:
         side = -(-self.plan.data.n // self.tile)
         return side * (side + 1) // 2, side * -(-self.plan.test // self.tile)
 
+    def tile_costs(self, width: int) -> tuple[Estimate, Estimate]:
+        """Memory of one tile and operations of all, of both matrices.
+
+        Raises:
+            TooLarge: one tile does not fit in memory.
+        """
+        train, test = self.setting.train, self.setting.test
+        own, across = self.matrices((width, 0, 0))
+        return tile_cost(own, GramExamples(train)), tile_cost(across, GramExamples(test, train))
+
     def missing_epochs(self, places: Collection[Place], store: Store) -> dict[Run, list[int]]:
         """Epochs whose checkpoints these networks need and the store lacks, and the last, by training."""
         present, last, found = store.keys(), self.plan.training.epochs, {}
@@ -140,12 +151,10 @@ def estimate_full(work: FullRegression, *, store: Store | None = None, workers: 
     missing = [place for place in plan.moments if work.of(place)[1].key not in present]
     if not missing:
         return FullEstimate(0, 0, 0.0, 0, len(plan.moments))
-    n, m, train = plan.data.n, plan.test, GramExamples(work.setting.train)
-    across = GramExamples(work.setting.test, work.setting.train)
-    costs, rate, peak, seconds = Costs(work.parts), matmul_rate(work.dtype), 8 * n**2, 0.0
+    n, m, costs = plan.data.n, plan.test, Costs(work.parts)
+    rate, peak, seconds = matmul_rate(work.dtype), 8 * n**2, 0.0
     for width in {width for width, _, _ in missing}:
-        own, other = work.matrices((width, 0, 0))
-        tiles = tile_cost(own, train), tile_cost(other, across)
+        tiles = work.tile_costs(width)
         peak = max(peak, *(tile.bytes * workers for tile in tiles))
         count = sum(place[0] == width for place in missing)
         seconds += COMPILE_SECONDS + count * sum(tile.seconds(rate) for tile in tiles) / workers

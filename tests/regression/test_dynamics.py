@@ -11,7 +11,7 @@ from regression_by_hand import flat, lifted, task
 
 from ntk_explorer.architectures import build
 from ntk_explorer.errors import InvalidInput
-from ntk_explorer.kernels.empirical import entk, pntk
+from ntk_explorer.kernels.empirical import entk
 from ntk_explorer.regression.dynamics import learning_rate_limit, linearised_dynamics
 from ntk_explorer.regression.regression import kernel_regression
 from ntk_explorer.training.config import TrainingConfig
@@ -87,57 +87,43 @@ def test_the_learning_rate_limit_parts_convergence_from_divergence():
     assert learning_rate_limit(np.zeros((2, 2))) == np.inf
 
 
-@pytest.fixture(scope="module")
-def trained():
-    """A linearised network, trained step by step in its parameters."""
+def test_the_closed_form_is_explicit_gradient_descent_of_a_linearised_network():
     network = build("mlp", inputs=(5,), outputs=3, width=16)
-    params = network.init(jax.random.key(0))
-    x, x_test = jax.random.normal(jax.random.key(1), (8, 5)), jax.random.normal(jax.random.key(2), (6, 5))
-    y = np.array([0, 1, 2, 0, 1, 2, 0, 1])
-    kernels = entk(network.apply, params, x), entk(network.apply, params, x_test, x)
-    rate = 0.5 * learning_rate_limit(kernels[0])
+    params, x = network.init(jax.random.key(0)), jax.random.normal(jax.random.key(1), (14, 5))
+    y, blocks, f0 = np.arange(8) % 3, entk(network.apply, params, x, x[:8]), network.apply(params, x)
+    rate = 0.5 * learning_rate_limit(blocks[:8])
+    found = linearised_dynamics(
+        blocks[:8], np.eye(3)[y], f0[:8], blocks[8:], f0[8:], learning_rate=rate, steps=range(31)
+    )
     config = TrainingConfig(loss="squared", optimizer="sgd", learning_rate=rate, batch_size=None, epochs=30)
     stacked = jax.tree.map(lambda leaf: leaf[None], params)
     options = {"config": config, "key": jax.random.key(3), "linearised": True}
-    epochs = [epoch.params for epoch in train_epochs(network.apply, stacked, x, y, **options)]
-    return network, params, (x, np.eye(3)[y], x_test), kernels, rate, epochs
-
-
-def test_the_closed_form_is_explicit_gradient_descent_of_a_linearised_network(trained):
-    network, params, (x, y, x_test), (train, test), rate, epochs = trained
-    f0 = network.apply(params, x), network.apply(params, x_test)
-    found = linearised_dynamics(train, y, f0[0], test, f0[1], learning_rate=rate, steps=range(31))
-    outputs = linearised(network.apply, params)
+    epochs = [epoch.params for epoch in train_epochs(network.apply, stacked, x[:8], y, **options)]
+    outputs = jax.jit(linearised(network.apply, params))
     for t in (0, 1, 10, 30):
-        at = jax.tree.map(lambda leaf: leaf[0], epochs[t])
-        np.testing.assert_allclose(found.train[t], outputs(at, x), atol=1e-9)
-        np.testing.assert_allclose(found.test[t], outputs(at, x_test), atol=1e-9)
+        expected = outputs(jax.tree.map(lambda leaf: leaf[0], epochs[t]), x)
+        np.testing.assert_allclose(np.concatenate([found.train[t], found.test[t]]), expected, atol=1e-9)
     assert np.abs(found.test[30] - found.test[0]).max() > 0.1
 
 
 @needs_neural_tangents
-def test_gradient_flow_is_that_of_neural_tangents(trained):
+@pytest.mark.parametrize("blocks", [False, True])
+def test_gradient_flow_is_that_of_neural_tangents(blocks):
     """Its loss is the mean over examples and outputs, so that its time runs c times as fast."""
     from ntk_explorer.infinite._neural_tangents import neural_tangents
 
-    network, params, (x, y, x_test), (train, test), rate, _ = trained
-    f0 = np.asarray(network.apply(params, x)), np.asarray(network.apply(params, x_test))
-    single = pntk(network.apply, params, x), pntk(network.apply, params, x_test, x)
+    known = task(6, 4)
+    train, test = (k if blocks else k.sum((2, 3)) / 3 for k in (known.train, known.test))
+    f0_train, f0_test = known.outputs.values()
+    rate = 0.5 * learning_rate_limit(train)
     with jax.numpy_rank_promotion("allow"):
         predict = neural_tangents().predict.gradient_descent_mse
-        for (k_train, k_test), axes in (((train, test), ()), (single, (-1,))):
-            at = predict(jnp.asarray(k_train), jnp.asarray(y), learning_rate=rate, trace_axes=axes)
-            for time in (1.0, 30.0, None):
-                expected = at(None if time is None else 3 * time, *f0, jnp.asarray(k_test))
-                steps = 1e7 if time is None else time
-                found = linearised_dynamics(
-                    k_train, y, f0[0], k_test, f0[1], learning_rate=rate, steps=steps, flow=True
-                )
-                np.testing.assert_allclose(found.train[0], expected[0], atol=1e-8)
-                np.testing.assert_allclose(found.test[0], expected[1], atol=1e-8)
-                if time is None:
-                    regressed = kernel_regression(k_train, y, k_test, f0_train=f0[0], f0_test=f0[1])
-                    np.testing.assert_allclose(regressed, expected[1], atol=1e-8)
+        at = predict(jnp.asarray(train), jnp.asarray(known.y), learning_rate=rate, trace_axes=() if blocks else (-1,))
+        partway, end = (at(time, f0_train, f0_test, jnp.asarray(test)) for time in (3 * 2.0, None))
+    found = linearised_dynamics(train, known.y, f0_train, test, f0_test, learning_rate=rate, steps=2.0, flow=True)
+    np.testing.assert_allclose(found.train[0], partway[0], atol=1e-9)
+    np.testing.assert_allclose(found.test[0], partway[1], atol=1e-9)
+    np.testing.assert_allclose(kernel_regression(train, known.y, test, **known.outputs), end[1], atol=1e-8)
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,7 @@ def trained(tmp_path_factory):
     return store, network, train, test, last.params, manifest.key
 
 
-@pytest.mark.parametrize("kernel", ["pntk", "entk", "loss_gradient"])
-@pytest.mark.parametrize("member", [0, 1])
+@pytest.mark.parametrize(("kernel", "member"), [("entk", 0), ("loss_gradient", 1)])
 def test_both_matrices_of_a_checkpoint_are_those_of_one_call(kernel, member, trained):
     store, network, train, test, params, key = trained
     own = jax.tree.map(lambda leaf: leaf[member], params)
