@@ -94,7 +94,8 @@ class _Running:
         yield None
         yield from self._trainings(trainings)
         lost = {run[0] for run in trainings if self.parts.trainings[run].checkpoint(self.last).key not in self.store}
-        yield from self._moments([place for place in moments if place[0] not in lost])
+        moments = [place for place in moments if place[0] not in lost]
+        yield from self._moments(moments)
         keep_within_cap(self.store, record.key)
         if self.failed:
             raise failure(self.failed, len(trainings) + len(moments), "trainings and kernels")
