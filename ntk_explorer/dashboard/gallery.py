@@ -45,6 +45,7 @@ class Gallery(pn.viewable.Viewer):
         super().__init__(**params)
         self._training, self._tab = training, tab
         self._kind: tuple = ()
+        self.pictures: list[Picture] = []
         waiting = f'<div style="text-align:center;padding:120px 20px;font-size:16px;opacity:.7">{WAITING}</div>'
         self._place = tall(pn.pane.HTML(waiting, sizing_mode="stretch_width"))
         training.param.watch(self._follow, "result")
@@ -56,7 +57,7 @@ class Gallery(pn.viewable.Viewer):
             return
         kind = (*predictors.names(result), *result.sizes.items(), result.attrs["task"], "grid_input" in result.coords)
         if kind != self._kind:
-            self._kind = kind
+            self._kind, self.pictures = kind, []
             self._place[:] = [*self._learning(), *self._kernels(), *self._predictions()]
 
     def _learning(self) -> list:
@@ -131,7 +132,7 @@ class Gallery(pn.viewable.Viewer):
         def chosen(draw: Callable) -> Callable:
             return lambda m: draw(getattr(m, source), **choices(m))
 
-        return Picture(
+        picture = Picture(
             self._training,
             chosen(getattr(module, name)),
             columns=chosen(getattr(module, f"{name}_columns")),
@@ -141,6 +142,8 @@ class Gallery(pn.viewable.Viewer):
             frame=lambda m: (m.width, m.view.draw, m.view.start, frame(m)),
             **options,
         )
+        self.pictures.append(picture)
+        return picture
 
     def __panel__(self):
         """The figures, or where to begin."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ntk_explorer.architectures import ARCHITECTURES, configure
 from ntk_explorer.dashboard.pages import PAGES
@@ -29,7 +29,7 @@ from ntk_explorer.dashboard.training_state import (
     snapped,
 )
 from ntk_explorer.datasets import DATASETS, DataConfig
-from ntk_explorer.errors import NTKExplorerError
+from ntk_explorer.errors import NTKExplorerError, explain_validation
 from ntk_explorer.kernels import KERNELS, incomparable
 from ntk_explorer.sweeps.plan import DERIVED, SweepPlan, plan_sweep
 from ntk_explorer.training.config import TrainingConfig
@@ -206,8 +206,13 @@ def _trajectory(sweep: SweepPlan, given: dict[str, str], notices: list[str]) -> 
     size = checked(TrainingSize, given, {"n": OPTION_KEYS["n"]}, notices).n
     data = sweep.data.model_dump(exclude={"n"}) | ({} if size is None else {"n": size})
     keys = {name: key for name, key in OPTION_KEYS.items() if name != "n"}
-    fixed = {"data": data, "network": sweep.network, "seed": sweep.seed, "training": training}
-    return checked(TrajectoryPlan, given, keys, notices, **fixed)
+    fixed = {"data": data, "network": sweep.network, "seed": sweep.seed}
+    try:
+        TrajectoryPlan(training=training, **fixed)
+    except ValidationError as error:  # the training does not fit the number of examples
+        notices.append(f"{explain_validation(error)} Using all examples at every step.")
+        training = training.model_copy(update={"batch_size": None})
+    return checked(TrajectoryPlan, given, keys, notices, training=training, **fixed)
 
 
 def _known(name: str, registry: Mapping[str, Any], default: str, notices: list[str]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import holoviews as hv
+import numpy as np
 import panel as pn
 from holoviews.streams import Pipe
 
@@ -113,7 +114,8 @@ class Picture(pn.viewable.Viewer):
         """Put new data into the sources of the figure on the screen, as one message."""
         with pn.io.hold(self._figure.document):
             for renderer, data in zip(self._figure.renderers, columns, strict=True):
-                renderer.data_source.data = data
+                if not _same(renderer.data_source.data, data):
+                    renderer.data_source.data = data
             self._figure.title.text = title
 
     def _contrast(self, plot, _element) -> None:
@@ -146,6 +148,17 @@ class Picture(pn.viewable.Viewer):
     def __panel__(self):
         """The place that the figure lives in."""
         return self._place
+
+
+def _same(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether a source holds this already: most lines of a figure stay when only its marker moves."""
+    return before.keys() == after.keys() and all(_equal(before[name], after[name]) for name in after)
+
+
+def _equal(before: Any, after: Any) -> bool:
+    if isinstance(after, list):  # of an image: a picture in a list
+        return len(before) == len(after) and all(map(_equal, before, after))
+    return np.array_equal(before, after, equal_nan=np.asarray(after).dtype.kind == "f")
 
 
 def _placeholder(text: str) -> pn.pane.HTML:

@@ -34,6 +34,8 @@ def checked(model, given: dict[str, str], keys: Mapping[str, str], notices: list
         try:
             return model(**fixed, **values)
         except ValidationError as error:
+            if not values:
+                raise
             bad = {str(item["loc"][0]): item for item in reversed(error.errors()) if item["loc"]}
             for name in [name for name in values if name in bad] or list(values):
                 text = texts[name][:80]

@@ -60,7 +60,8 @@ class TrainingControls(pn.viewable.Viewer):
             self.param.update(plan=None, problem=self._controls.problem)
             return
         try:
-            training = TrainingConfig(**self._training.values)
+            # What is as usual is not said: a batch of the usual size may be smaller where there are few examples.
+            training = TrainingConfig(**TrainingConfig(**self._training.values).model_dump(exclude_defaults=True))
             plan = trajectory_of(sweep, TrainingOptions(training=training, **self._rest.values))
         except ValidationError as error:
             self.param.update(plan=None, problem=str(explain_validation(error)))

@@ -36,6 +36,7 @@ class TrainingModel(JobModel):
         self._drawn: TrajectoryPlan | None = None  # of the result
         self._running: TrajectoryPlan | None = None
         self._total, self._where = 0, ""
+        self._there: tuple[Any, Any] = None, None  # of a result: which networks have kernels at which epochs
         session.param.watch(lambda event: self._take_over(event.new), "state")
         session.param.watch(lambda event: self.param.update(dark=event.new), "dark")
 
@@ -86,11 +87,13 @@ class TrainingModel(JobModel):
     @property
     def epochs(self) -> list[int]:
         """Kernel epochs of the network shown that are there."""
-        if self.result is None:
+        if self.result is None or self._drawn is None:
             return []
-        largest = self.result["largest_eigenvalue"].sel(width=self.width, seed=self.view.draw)
-        there = largest.notnull().any("kernel")
-        return [int(epoch) for epoch in there["at"].values[there.values]]
+        if self._there[0] is not self.result:
+            largest = self.result["eigenvalues"].isel(rank=0).transpose("width", "seed", "at", "kernel")
+            self._there = self.result, largest.notnull().any("kernel").values
+        there = self._there[1][self._drawn.widths.index(self.width), self.view.draw]
+        return [epoch for epoch, known in zip(self._drawn.kernel_at, there, strict=True) if known]
 
     @property
     def width(self) -> int:

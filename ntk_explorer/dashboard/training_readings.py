@@ -16,6 +16,7 @@ from ntk_explorer.datasets import DATASETS
 from ntk_explorer.plots.theme import kernel_style
 from ntk_explorer.sweeps.differences import network_in_words
 from ntk_explorer.training import OPTIMIZERS
+from ntk_explorer.trajectories.assembly import STARTS
 from ntk_explorer.trajectories.plan import TrajectoryPlan
 
 LOSSES = {"cross_entropy": "cross-entropy", "squared": "squared loss"}
@@ -69,18 +70,20 @@ def _rate(training: TrainingModel) -> str:
 
 def rates(training: TrainingModel) -> tuple[float, float]:
     """Learning rate and its limit at the epoch, width and initialisation shown."""
-    here = {"width": training.width, "seed": training.view.draw}
-    limit = training.history["learning_rate_limit"].sel(**here, at=training.epoch)
-    return float(training.history["learning_rate"].sel(**here)), float(limit)
+    return here(training, "learning_rate"), here(training, "learning_rate_limit")
 
 
 def here(training: TrainingModel, variable: str, **where: Any) -> float:
     """One number of the result at what is looked at; NaN where there is none."""
-    place = {"width": training.width, "seed": training.view.draw, "at": training.epoch, "epoch": training.epoch}
-    values = training.result.get(variable)
-    if values is None:
+    plan, values = training.drawn, training.result.variables.get(variable)
+    if values is None or plan is None:
         return math.nan
-    return float(values.sel({dim: value for dim, value in (place | where).items() if dim in values.dims}))
+    known = {"width": plan.widths, "at": plan.kernel_at, "kernel": plan.kernels, "compared": plan.compared}
+    known["start"] = STARTS
+    wanted = {"width": training.width, "at": training.epoch, **where}
+    place = {"seed": training.view.draw, "epoch": training.epoch}
+    place |= {dim: known[dim].index(value) for dim, value in wanted.items()}
+    return float(values.values[tuple(place[dim] for dim in values.dims)])
 
 
 def numbers(training: TrainingModel) -> list[str]:

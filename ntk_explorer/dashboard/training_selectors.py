@@ -9,7 +9,7 @@ from ntk_explorer.dashboard.training_model import TrainingModel
 from ntk_explorer.plots.theme import kernel_style
 
 BUTTONS = ["first", "previous", "pause", "play", "next", "last"]
-STARTS = {"the untrained network f₀": "network", "zero": "zero"}
+STARTS = {"the network f₀": "network", "zero": "zero"}
 
 
 def epoch_player(training: TrainingModel) -> pmui.DiscretePlayer:
@@ -37,7 +37,7 @@ def _epochs(training: TrainingModel) -> list[int]:
 
 def width_select(training: TrainingModel) -> pmui.Select:
     """Which width is shown, where there are several."""
-    select = pmui.Select(label="width", size="small", width=90)
+    select = _menu("width", 100)
     widths = lambda m: list(m.drawn.widths) if m.drawn else []  # noqa: E731
     follow(training, select, widths, lambda m: m.width if m.drawn else None, lambda w: training.look(width=w))
     _only_a_choice(select)
@@ -46,7 +46,7 @@ def width_select(training: TrainingModel) -> pmui.Select:
 
 def draw_select(training: TrainingModel) -> pmui.Select:
     """Which initialisation is shown, where there are several."""
-    select = pmui.Select(label="initialisation", size="small", width=120)
+    select = _menu("initialisation", 120)
     draws = lambda m: list(range(m.drawn.seeds)) if m.drawn else []  # noqa: E731
     follow(training, select, draws, lambda m: m.view.draw if m.drawn else None, lambda d: training.look(draw=d))
     _only_a_choice(select)
@@ -55,7 +55,7 @@ def draw_select(training: TrainingModel) -> pmui.Select:
 
 def kernel_select(training: TrainingModel) -> pmui.Select:
     """Whose matrix is shown, and whose regression stands beside the network."""
-    select = pmui.Select(label="kernel", size="small", width=170)
+    select = _menu("kernel", 150)
     kernels = lambda m: {kernel_style(k).label: k for k in m.drawn.kernels} if m.drawn else {}  # noqa: E731
     follow(training, select, kernels, lambda m: m.kernel if m.drawn else None, lambda k: training.look(kernel=k))
     return select
@@ -63,7 +63,7 @@ def kernel_select(training: TrainingModel) -> pmui.Select:
 
 def start_select(training: TrainingModel) -> pmui.Select:
     """What kernel regression starts from."""
-    select = pmui.Select(label="regression starts from", options=STARTS, value="network", size="small", width=220)
+    select = _menu("regression starts from", 170, options=STARTS, value="network")
     follow(training, select, lambda _: STARTS, lambda m: m.view.start, lambda s: training.look(start=s))
     return select
 
@@ -76,3 +76,9 @@ def _only_a_choice(select: pmui.Select) -> None:
 
     select.param.watch(follow, "options")
     follow()
+
+
+def _menu(label: str, pixels: int, **options) -> pmui.Select:
+    # Without a width: the sum of widths would keep their row from wrapping.
+    styles = {"flex": f"0 1 {pixels}px"}
+    return pmui.Select(label=label, size="small", sizing_mode="stretch_width", styles=styles, margin=(5, 4), **options)

@@ -7,7 +7,7 @@ import panel as pn
 from ntk_explorer.dashboard import training_readings as readings
 from ntk_explorer.dashboard.exports import Figure
 from ntk_explorer.dashboard.gallery import Gallery
-from ntk_explorer.dashboard.layout import hint, side_by_side, sticky, table, tall
+from ntk_explorer.dashboard.layout import bar, hint, sticky, table, tall
 from ntk_explorer.dashboard.lesson import Lesson
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.dashboard.pages import PAGES
@@ -43,7 +43,7 @@ def page(session: ExplorerModel) -> pn.viewable.Viewable:
     session.figures[TAB] = lambda m: Figure("learning_curves", {"width": m.training.width, "epoch": m.training.epoch})
     return tall(
         readings.words(training, tab=TAB),
-        sticky(side_by_side(epoch_player(training), *menus)),
+        sticky(bar(epoch_player(training), *menus)),
         hint(training, "Every figure follows the epoch of the player. Click a legend entry to hide a line."),
         Gallery(training, tab=TAB),
         table(training, readings.moment_table, tab=TAB),
