@@ -17,7 +17,8 @@ from ntk_explorer.errors import NTKExplorerError
 from ntk_explorer.regression.regression import applied, coefficients
 from ntk_explorer.spectra.eigen import eigenvalues
 from ntk_explorer.sweeps.cells import kernels_by_name, network_at
-from ntk_explorer.trajectories.assembly import STARTS, Moment
+from ntk_explorer.trajectories.assembly import LAYOUT, STARTS, Moment
+from ntk_explorer.trajectories.predictions import regression_measures, test_measures
 from ntk_explorer.trajectories.setting import Setting
 from ntk_explorer.trajectories.trainings import initial_params
 
@@ -51,7 +52,7 @@ def compute_moment(setting: Setting, width: int, index: int, epoch: int, params:
         arrays |= _errors(plan.compared, kernels)
         arrays["gram"] = _grams(kernels)
         predicted, refusals = _predictions(setting, network, params, kernels, _linear(setting, width, index, linear))
-    arrays |= predicted
+    arrays |= predicted | _measures(setting, predicted)
     arrays["seconds"] = np.asarray(time.perf_counter() - begun)
     arrays["device"] = np.asarray(jax.devices()[0].device_kind)
     return Moment(width, index, epoch, arrays, refusals)
@@ -138,6 +139,18 @@ def _predictions(
         for name in parts[0]:
             arrays[f"{name}{end}"] = np.concatenate([part[name] for part in parts], axis=-2)
     return arrays, refusals
+
+
+def _measures(setting: Setting, predicted: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """How good the predictions of the test examples are, and how far those of other kernels are from the eNTK's."""
+    classes = setting.train.task == "classification"
+    variables = {name: (sum(LAYOUT[name], ()), array) for name, array in predicted.items() if name in LAYOUT}
+    measures = test_measures(variables, setting.test.targets, classes=classes)
+    found = {name: np.asarray(values) for name, (_, values) in measures.items()}
+    if "entk" not in setting.plan.kernels or not setting.plan.compared:
+        return found
+    outputs = predicted["regression_output"], predicted["network_output"]
+    return found | regression_measures(*outputs, classes=classes)
 
 
 def _parts(inputs: np.ndarray, bytes_per_row: int) -> Iterator[np.ndarray]:

@@ -12,7 +12,7 @@ from ntk_explorer.trajectories.plan import TrajectoryPlan
 from ntk_explorer.trajectories.setting import Facts
 
 MOMENTS = "trajectory-moment"
-REVISION = 1  # raise it when a moment's numbers or names change: stored ones are then computed again
+REVISION = 2  # raise it when a moment's numbers or names change: stored ones are then computed again
 
 Run = tuple[int, bool]  # of one width, of the networks or of the linearised ones
 Place = tuple[int, int, int]  # width, number of the initialisation, epoch

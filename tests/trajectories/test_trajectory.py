@@ -276,6 +276,7 @@ def test_a_kernel_without_inverse_leaves_the_rest(tmp_path):
         training={"epochs": 1},
         kernel_at=[0],
         kernels=["pntk"],
+        linearised=False,
     )
     results = run_trajectory(plan, store=tmp_path)
     assert "singular" in json.loads(results.attrs["refusals"])["pntk"]
