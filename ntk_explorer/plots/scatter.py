@@ -5,6 +5,7 @@ from __future__ import annotations
 import holoviews as hv
 import numpy as np
 import xarray as xr
+from bokeh.models import HoverTool
 
 from ntk_explorer.plots import FIGURES, captions, epochs, theme
 from ntk_explorer.plots.drawing import Columns, Drawing, Layer
@@ -13,6 +14,8 @@ from ntk_explorer.plots.predictors import Start, names, output, outputs, said
 SIDE = 380
 # As many points as can be told apart, and as a page redraws at once.
 MOST_POINTS = 1500
+# Entries of one tooltip: in the middle of a cloud there are dozens of points under the pointer.
+MOST_TIPS = 3
 EQUAL, OTHERS, TRUE = "equal", "outputs of other classes", "output of the true class"
 EXAMPLE, CLASS, WHICH = hv.Dimension("example"), hv.Dimension("truth"), hv.Dimension("which")
 
@@ -96,7 +99,11 @@ def _groups(ds: xr.Dataset, across: np.ndarray, up: np.ndarray, step: int, dims:
     rows = np.broadcast_to(np.arange(len(across))[:, None], across.shape)
     columns = np.broadcast_to(which, across.shape)
     tips = [("example", "@example"), ("target" if not classes else "class", "@truth"), ("output for", "@which")]
-    hover = {"tools": ["hover"], "hover_tooltips": [*tips[: 3 if classes else 2], ("values", "(@across, @up)")]}
+    hover = {
+        "tools": ["hover"],
+        "hover_tooltips": [*tips[: 3 if classes else 2], ("values", "(@across, @up)")],
+        "hooks": [_few_tips],
+    }
     styles = {OTHERS: (~true, "#56b4e9", 5, 0.5), TRUE: (true, "#d55e00", 7, 0.8)}
     layers = []
     for label, (chosen, color, size, alpha) in styles.items():
@@ -106,6 +113,11 @@ def _groups(ds: xr.Dataset, across: np.ndarray, up: np.ndarray, step: int, dims:
         name = label if classes else {OTHERS: "outputs", TRUE: ""}[label]
         layers.append(Layer(hv.Scatter, data, [*dims, EXAMPLE, CLASS, WHICH], f"o{size}", name, look))
     return layers
+
+
+def _few_tips(plot, _element) -> None:
+    for tool in plot.state.select({"type": HoverTool}):
+        tool.limit = MOST_TIPS
 
 
 def disagreements(

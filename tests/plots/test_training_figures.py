@@ -3,6 +3,7 @@
 import holoviews as hv
 import numpy as np
 import pytest
+from bokeh.models import HoverTool
 from holoviews.streams import Pipe
 from trajectories_by_hand import trajectory
 
@@ -305,6 +306,8 @@ def test_scatter_shows_every_output_once_the_true_class_apart(images):
         "example": images["test_ids"].values[row],
         "truth": ["cat", "dog", "ant"][label],
     }
+    tools = hv.render(overlay).select({"type": HoverTool})
+    assert {tool.limit for tool in tools} == {scatter.MOST_TIPS}
 
 
 def test_many_outputs_are_thinned_and_that_is_said():
