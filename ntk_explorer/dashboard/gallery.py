@@ -61,14 +61,13 @@ class Gallery(pn.viewable.Viewer):
             self._place[:] = [*self._learning(), *self._kernels(), *self._predictions()]
 
     def _learning(self) -> list:
-        """Loss and accuracy as they come; of a regression the learning rate in place of the accuracy."""
+        """Loss and, of classes, accuracy as they come."""
         classes = self._training.result.attrs["task"] == "classification"
-        loss = self._picture(curves, "learning_curves", lambda m: {"quantity": "loss", **run(m)}, live=True)
-        accuracy = self._picture(curves, "learning_curves", lambda m: {"quantity": "accuracy", **run(m)}, live=True)
-        return [side_by_side(loss, accuracy if classes else self._rates(), least=LEAST)]
+        quantities = ("loss", "accuracy")[: 1 + classes]
+        return [side_by_side(*(self._curve(quantity) for quantity in quantities), least=LEAST)]
 
-    def _rates(self) -> Picture:
-        return self._picture(curves, "learning_rates", run)
+    def _curve(self, quantity: str) -> Picture:
+        return self._picture(curves, "learning_curves", lambda m: {"quantity": quantity, **run(m)}, live=True)
 
     def _kernels(self) -> list:
         """How the kernel looks and how far it has moved."""
@@ -91,10 +90,9 @@ class Gallery(pn.viewable.Viewer):
         good = self._picture(
             regression, "accuracies", lambda m: run(m) | {"start": m.view.start}, frame=lambda m: m.view.start
         )
-        beside = self._errors() if result.sizes.get("compared") and result.sizes["output"] > 1 else None
-        if beside is None and result.attrs["task"] == "classification":
-            beside = self._rates()
-        row = side_by_side(good, *([beside] if beside else []), least=LEAST)
+        rates = self._picture(curves, "learning_rates", run)
+        errors = [self._errors()] if result.sizes.get("compared") and result.sizes["output"] > 1 else []
+        row = side_by_side(good, rates, *errors, least=LEAST)
         drawn = result.sizes["feature"] if "grid_input" in result.coords else 0
         return [row, *{1: self._functions, 2: self._surfaces}.get(drawn, self._clouds)()]
 
@@ -114,10 +112,22 @@ class Gallery(pn.viewable.Viewer):
         kernel = self._picture(
             scatter, "output_scatter", lambda m: {"predictor": m.kernel, **predicting(m)}, frame=_kernel, size=CLOUD
         )
-        pictures = [kernel]
-        if "linearised" in predictors.names(self._training.result):
+        pictures, known = [kernel], predictors.names(self._training.result)
+        if "linearised" in known:
             pictures.append(self._of_predictor(scatter, "output_scatter", "linearised", CLOUD))
+        if "entk" in known and self._training.result.sizes.get("compared"):
+            pictures.append(self._against_entk())
         return [side_by_side(*pictures), table(self._training, disagreements, tab=self._tab)]
+
+    def _against_entk(self) -> Picture:
+        """Regression with the kernel that stands in for the eNTK, against that with the eNTK."""
+        return self._picture(
+            scatter,
+            "output_scatter",
+            lambda m: {"predictor": m.compared, "against": "entk", **predicting(m)},
+            frame=lambda m: m.compared,
+            size=CLOUD,
+        )
 
     def _of_predictor(self, module: ModuleType, name: str, who: str, size: tuple[int, int]) -> Picture:
         return self._picture(module, name, lambda m: {"predictor": who, **predicting(m)}, size=size)
