@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 
-FIGURES = ("import_time", "sweep", "store", "jobs", "dashboard")
+FIGURES = ("import_time", "sweep", "training", "store", "jobs", "dashboard")
 PACKAGES = ("jax", "numpy", "panel", "bokeh", "neural-tangents", "torch")
 MODULES = (*FIGURES, "kernels")
 

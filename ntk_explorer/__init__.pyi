@@ -9,6 +9,8 @@ from .comparison import MEASURES as MEASURES
 from .comparison.measures import distance_to_limit as distance_to_limit
 from .comparison.measures import largest_eigenvalue_error as largest_eigenvalue_error
 from .comparison.measures import relative_frobenius as relative_frobenius
+from .comparison.movement import alignment as alignment
+from .comparison.movement import drift as drift
 from .comparison.scaling import Slope as Slope
 from .comparison.scaling import fit_slope as fit_slope
 from .datasets import DATASETS as DATASETS
@@ -64,6 +66,14 @@ from .marglik.predictive import predictive_features as predictive_features
 from .marglik.stationarity import stationarity as stationarity
 from .marglik.stochastic import stochastic_evidence as stochastic_evidence
 from .marglik.stochastic import stochastic_gradient as stochastic_gradient
+from .regression import PREDICTION_MEASURES as PREDICTION_MEASURES
+from .regression.dynamics import learning_rate_limit as learning_rate_limit
+from .regression.dynamics import linearised_dynamics as linearised_dynamics
+from .regression.measures import agreement as agreement
+from .regression.measures import correction_difference as correction_difference
+from .regression.measures import prediction_difference as prediction_difference
+from .regression.measures import regression_difference as regression_difference
+from .regression.regression import kernel_regression as kernel_regression
 from .spectra import SUMMARIES as SUMMARIES
 from .spectra.density import spectral_density as spectral_density
 from .spectra.summaries import spectrum as spectrum
@@ -92,3 +102,11 @@ from .training.linear import linearised as linearised
 from .training.stored import train_stored as train_stored
 from .training.train import Trained as Trained
 from .training.train import train as train
+from .trajectories.files import load_trajectory as load_trajectory
+from .trajectories.full import full_regression as full_regression
+from .trajectories.grid import plan_trajectories as plan_trajectories
+from .trajectories.kept import open_trajectory as open_trajectory
+from .trajectories.kept import stored_trajectories as stored_trajectories
+from .trajectories.plan import TrajectoryPlan as TrajectoryPlan
+from .trajectories.plan import plan_trajectory as plan_trajectory
+from .trajectories.run import run_trajectory as run_trajectory

@@ -33,10 +33,11 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "house"))
 
 @pytest.fixture(scope="session", autouse=True)
 def _store_of_the_session(tmp_path_factory):
-    """Nothing that tests compute reaches the store of the person who runs them."""
+    """Nothing that tests compute reaches the store of the person who runs them, and no data of theirs are read."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NTK_EXPLORER_STORE", str(tmp_path_factory.mktemp("store")))
         patch.setenv("NTK_EXPLORER_INDEX", str(tmp_path_factory.mktemp("index")))
+        patch.setenv("NTK_EXPLORER_DATA", str(tmp_path_factory.mktemp("data")))
         yield
 
 

@@ -110,7 +110,7 @@ def test_interrupted_sweep_keeps_its_cells_and_goes_on_from_there(tmp_path):
         process.send_signal(signal.SIGINT)
         stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert stderr.rstrip().endswith("Stopped; finished cells are kept.")
+    assert stderr.rstrip().endswith("Stopped; what was finished is kept.")
     assert "Traceback" not in stderr
     assert stdout == ""
     kept = len(Store(store).manifests("sweep-cell"))

@@ -59,7 +59,7 @@ COMMANDS = [line for block in _blocks("sh") for line in block.splitlines()]
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if "dask" not in line and "--scheduler" not in line])
 def test_commands_are_understood(command, tmp_path):
-    """Every command and option of the README exists; the sweeps run in full, on one width and seed."""
+    """Every command and option of the README exists; sweeps and trainings run in full, but small."""
     program, *arguments = shlex.split(command, comments=True)
     if program == "make":
         assert subprocess.run(["make", "-n", *arguments], cwd=ROOT, capture_output=True).returncode == 0
@@ -69,9 +69,15 @@ def test_commands_are_understood(command, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
+SHORTER = {
+    "sweep": ["--widths", "4", "--seeds", "1"],
+    "train": ["--n", "30", "--width", "4", "--points", "9", "--epochs", "1", "--kernel-at", "1", "--no-linearised"],
+    "serve": ["--help"],
+}
+
+
 def _run(arguments, folder):
-    if arguments[0] in ("sweep", "serve"):
-        arguments = [*arguments, *(["--widths", "4", "--seeds", "1"] if arguments[0] == "sweep" else ["--help"])]
+    arguments = [*arguments, *SHORTER.get(arguments[0], [])]
     (folder / "examples").symlink_to(ROOT / "examples")
     script = Path(sys.executable).with_name("ntk-explorer")
     return subprocess.run([script, *arguments], cwd=folder, capture_output=True, text=True, timeout=300)

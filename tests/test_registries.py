@@ -12,14 +12,15 @@ from ntk_explorer.infinite import LIMITS
 from ntk_explorer.kernels import KERNELS, TRANSFORMS
 from ntk_explorer.marglik import ESTIMATORS, INVARIANCES, LIKELIHOODS, PARTITIONS
 from ntk_explorer.registry import Registry
+from ntk_explorer.regression import PREDICTION_MEASURES
 from ntk_explorer.spectra import SUMMARIES
 from ntk_explorer.training import OPTIMIZERS, SCHEDULES
 
-COMPUTED = (KERNELS, TRANSFORMS, LIMITS, ARCHITECTURES, DATASETS, MEASURES, SUMMARIES)
+COMPUTED = (KERNELS, TRANSFORMS, LIMITS, ARCHITECTURES, DATASETS, MEASURES, SUMMARIES, PREDICTION_MEASURES)
 EVIDENCE = (ESTIMATORS, INVARIANCES, LIKELIHOODS, PARTITIONS)
 REGISTRIES = {r.kind: r for r in (*COMPUTED, OPTIMIZERS, SCHEDULES, *EVIDENCE)}
 CARDS = [pytest.param(entry, id=f"{kind}-{name}") for kind, r in REGISTRIES.items() for name, entry in r.items()]
-DEFINED = (KERNELS, TRANSFORMS, LIMITS, MEASURES, SUMMARIES, OPTIMIZERS, SCHEDULES, *EVIDENCE)
+DEFINED = (KERNELS, TRANSFORMS, LIMITS, MEASURES, SUMMARIES, PREDICTION_MEASURES, OPTIMIZERS, SCHEDULES, *EVIDENCE)
 WITH_EQUATION = [pytest.param(e, id=name) for r in DEFINED for name, e in r.items()]
 
 

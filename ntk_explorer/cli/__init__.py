@@ -1,4 +1,4 @@
-"""The command line: ``ntk-explorer serve | sweep | kernel | spectrum | list | doctor | store``.
+"""The command line: ``ntk-explorer serve | sweep | train | kernel | spectrum | list | data | doctor | store``.
 
 Commands import what they need when they run, so that ``--help`` and a mistyped option answer at once.
 Everything that :mod:`ntk_explorer.errors` calls a user's error ends here, as one message and exit code 2.
@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from ntk_explorer.cli import doctor, kernel, listing, serve, spectrum, store, sweep
+from ntk_explorer.cli import data, doctor, kernel, listing, serve, spectrum, store, sweep, train
 from ntk_explorer.errors import NTKExplorerError
 
 BAD_INPUT = 2
@@ -29,7 +29,7 @@ class _Commands(TyperGroup):
             typer.echo(f"Error: {error}", err=True)
             raise typer.Exit(BAD_INPUT) from None
         except KeyboardInterrupt:
-            typer.echo("\nStopped; finished cells are kept.", err=True)
+            typer.echo("\nStopped; what was finished is kept.", err=True)
             raise typer.Exit(INTERRUPTED) from None
 
 
@@ -43,9 +43,11 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("sweep")(sweep.sweep)
+app.command("train")(train.train)
 app.command("kernel")(kernel.kernel)
 app.command("spectrum")(spectrum.spectrum)
 app.command("list")(listing.list_cards)
+app.command("data")(data.data)
 app.command("doctor")(doctor.doctor)
 app.add_typer(store.app, name="store")
 

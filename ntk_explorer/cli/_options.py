@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ntk_explorer.errors import InvalidInput
 
 
@@ -30,3 +32,28 @@ def network_options(arch: str | list[str] | None, pairs: list[str], **common) ->
         except yaml.YAMLError:
             options[key] = value
     return options
+
+
+def items(text: str | None) -> list[str] | None:
+    """What stands between commas."""
+    return None if text is None else [item.strip() for item in text.split(",") if item.strip()]
+
+
+def numbers(text: str | None) -> list | None:
+    """Whole numbers where they are; the plan explains what is wrong with the others."""
+    found = items(text)
+    return found and [int(item) if item.lstrip("-").isdecimal() else item for item in found]
+
+
+def one_or_list(text: str | None) -> Any:
+    """One value, or a list of several, which makes a grid."""
+    values = numbers(text)
+    return values[0] if values and len(values) == 1 else values
+
+
+def merged(filed: dict | str, given: dict, key: str) -> dict:
+    """Options of another data set or architecture than the file's do not carry over."""
+    filed = {key: filed} if not isinstance(filed, dict) else filed
+    if key in given and given[key] != filed.get(key, given[key]):
+        return given
+    return filed | given

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import xarray as xr
 
@@ -19,7 +19,7 @@ ENTK = "entk"
 def report(results: xr.Dataset) -> str:
     """The table of a sweep, its caption and the slope of every measure that is fitted."""
     rows = [row for width in results["width"].values for row in _rows(results.sel(width=width), int(width))]
-    return "\n".join([_caption(results), "", *_aligned([COLUMNS, *rows]), "", *_slopes(results)])
+    return "\n".join([_caption(results), "", *aligned([COLUMNS, *rows]), "", *_slopes(results)])
 
 
 def _caption(results: xr.Dataset) -> str:
@@ -50,11 +50,12 @@ def _spread(values: xr.DataArray) -> str:
     return f"{mean:.4f} ± {float(values.std(ddof=1)):.4f}" if count > 1 else f"{mean:.4f}"
 
 
-def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
+def aligned(rows: Sequence[tuple[str, ...]], *, left: Collection[int] = (1,)) -> Iterator[str]:
+    """Lines in columns; those whose numbers are in ``left`` begin on the left."""
     wide = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(
-            cell.ljust(w) if i == 1 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, wide, strict=True))
+            cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, wide, strict=True))
         )
 
 

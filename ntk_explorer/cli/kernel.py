@@ -31,7 +31,7 @@ def kernel(
     ] = None,
     kernel: Annotated[str, typer.Option(help="Kernel (see: list kernels).")] = "pntk",
     dataset: Annotated[str | None, typer.Option(help="Data set (see: list datasets) [digits].")] = None,
-    path: Annotated[str | None, typer.Option(help="File of the data set, for instance an .npz.")] = None,
+    path: Annotated[str | None, typer.Option(help="File or folder of the data set (see: data).")] = None,
     n: Annotated[int, typer.Option(help="Number of examples.", min=1)] = 100,
     n2: Annotated[int, typer.Option(help="So many further examples as columns; 0: the same ones.", min=0)] = 0,
     classes: Annotated[int | None, typer.Option(help="Use only the first classes [all].")] = None,

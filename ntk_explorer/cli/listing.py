@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ntk_explorer.cli.data import state
+
 if TYPE_CHECKING:
     from ntk_explorer.registry import Entry, Registry
 
@@ -19,6 +21,7 @@ KINDS = (
     "datasets",
     "measures",
     "summaries",
+    "prediction-measures",
     "optimizers",
     "schedules",
 )
@@ -46,16 +49,20 @@ def registries() -> dict[str, Registry]:
     from ntk_explorer.datasets import DATASETS
     from ntk_explorer.infinite import LIMITS
     from ntk_explorer.kernels import KERNELS, TRANSFORMS
+    from ntk_explorer.regression import PREDICTION_MEASURES
     from ntk_explorer.spectra import SUMMARIES
     from ntk_explorer.training import OPTIMIZERS, SCHEDULES
 
-    maths = (KERNELS, TRANSFORMS, LIMITS, ARCHITECTURES, DATASETS, MEASURES, SUMMARIES, OPTIMIZERS, SCHEDULES)
+    measures = (MEASURES, SUMMARIES, PREDICTION_MEASURES)
+    maths = (KERNELS, TRANSFORMS, LIMITS, ARCHITECTURES, DATASETS, *measures, OPTIMIZERS, SCHEDULES)
     return dict(zip(KINDS, maths, strict=True))
 
 
 def _card(entry: Entry) -> Iterable[str]:
     yield f"  {entry.name:24}  {entry.label}"
     facts = {"": entry.summary, "equation": entry.equation, "source": entry.reference, "cost": entry.cost}
+    if publication := entry.extras.get("publication"):
+        facts["files"] = state(publication)
     facts["options"] = ", ".join(_options(entry))
     for name, text in facts.items():
         if text:

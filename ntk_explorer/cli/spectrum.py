@@ -23,7 +23,7 @@ PICTURES, TABLES = (".png", ".svg"), (".csv", ".nc")
 
 def spectrum(
     dataset: Annotated[str | None, typer.Option(help="Data set (see: list datasets) [digits].")] = None,
-    path: Annotated[str | None, typer.Option(help="File of the data set, for instance an .npz.")] = None,
+    path: Annotated[str | None, typer.Option(help="File or folder of the data set (see: data).")] = None,
     n: Annotated[int | None, typer.Option(help="Number of examples [100].")] = None,
     classes: Annotated[int | None, typer.Option(help="Use only the first classes [all].")] = None,
     data_seed: Annotated[int | None, typer.Option(help="Seed of the subset of the data [0].")] = None,

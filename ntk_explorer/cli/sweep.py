@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ntk_explorer.cli import _engine
-from ntk_explorer.cli._options import given, network_options
+from ntk_explorer.cli._options import given, items, merged, network_options, numbers, one_or_list
 from ntk_explorer.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ SEVERAL = "; several make a grid"
 
 def sweep(
     dataset: Annotated[str | None, typer.Option(help=f"Data set (see: list datasets){SEVERAL} [digits].")] = None,
-    path: Annotated[str | None, typer.Option(help="File of the data set, for instance an .npz.")] = None,
+    path: Annotated[str | None, typer.Option(help="File or folder of the data set (see: data).")] = None,
     n: Annotated[str | None, typer.Option(help=f"Number of examples{SEVERAL} [100].")] = None,
     classes: Annotated[int | None, typer.Option(help="Use only the first classes [all].")] = None,
     data_seed: Annotated[int | None, typer.Option(help="Seed of the subset of the data [0].")] = None,
@@ -63,15 +63,15 @@ def sweep(
         check_output(out)
     plans = _plans(
         config,
-        data=given(name=_one_or_list(dataset), path=path, n=_one_or_list(n), classes=classes, seed=data_seed),
+        data=given(name=one_or_list(dataset), path=path, n=one_or_list(n), classes=classes, seed=data_seed),
         network=network_options(
-            _one_or_list(arch),
+            one_or_list(arch),
             option or [],
-            depth=_one_or_list(depth),
-            activation=_one_or_list(activation),
-            parameterization=_one_or_list(parameterization),
+            depth=one_or_list(depth),
+            activation=one_or_list(activation),
+            parameterization=one_or_list(parameterization),
         ),
-        sweep=given(widths=_numbers(widths), seeds=seeds, seed=seed, kernels=_items(kernels), dtype=dtype),
+        sweep=given(widths=numbers(widths), seeds=seeds, seed=seed, kernels=items(kernels), dtype=dtype),
     )
     _check_grid(plans, out)
     kept = Store(store)
@@ -80,39 +80,16 @@ def sweep(
         _write(plans, _run(plans, kept, backend), out)
 
 
-def _items(text: str | None) -> list[str] | None:
-    return None if text is None else [item.strip() for item in text.split(",") if item.strip()]
-
-
-def _numbers(text: str | None) -> list | None:
-    """Whole numbers where they are; the plan explains what is wrong with the others."""
-    items = _items(text)
-    return items and [int(item) if item.lstrip("-").isdecimal() else item for item in items]
-
-
-def _one_or_list(text: str | None) -> Any:
-    values = _numbers(text)
-    return values[0] if values and len(values) == 1 else values
-
-
 def _plans(config: Path | None, *, data: dict, network: dict, sweep: dict) -> tuple[SweepPlan, ...]:
     """The sweeps of the file, where there is one, with what the command line says in its place."""
     from ntk_explorer.sweeps.files import read_options
     from ntk_explorer.sweeps.grid import plan_grid
 
     options = read_options(config) if config else {}
-    options["data"] = _merged(options.get("data", {}), data, "name")
-    options["network"] = _merged(options.get("network", {}), network, "architecture")
+    options["data"] = merged(options.get("data", {}), data, "name")
+    options["network"] = merged(options.get("network", {}), network, "architecture")
     options["network"].setdefault("architecture", "mlp")
     return plan_grid(**(options | sweep))
-
-
-def _merged(filed: dict | str, given: dict, key: str) -> dict:
-    """Options of another data set or architecture than the file's do not carry over."""
-    filed = {key: filed} if not isinstance(filed, dict) else filed
-    if key in given and given[key] != filed.get(key, given[key]):
-        return given
-    return filed | given
 
 
 def _check_grid(plans: Sequence[SweepPlan], out: Path | None) -> None:

@@ -27,7 +27,6 @@ from ntk_explorer.dashboard.shell import Shell
 from ntk_explorer.errors import InvalidInput, UnknownName
 from ntk_explorer.jobs.worker import WarmWorker
 from ntk_explorer.store import Store
-from ntk_explorer.sweeps.estimate import LARGE
 
 TITLE = "NTK Explorer"
 WARM_UP = "ntk_explorer.sweeps.warm_up:warm_up"
@@ -62,7 +61,7 @@ def page(shared: Service | None = None):
         shared.worker, store=shared.store, engine=shared.engine, state=state, later=_document_thread()
     )
     shell = Shell(model, notices, title=TITLE)
-    pn.state.onload(lambda: model.compute(longest=LARGE))
+    pn.state.onload(shell.begin)
     pn.state.on_session_destroyed(lambda _context: shell.close())
     return shell.page
 
@@ -92,7 +91,8 @@ def start_query(*, preset: str | None = None, config: Path | None = None) -> str
 
         plan = read_plan(config)
         if plan.data.path is not None:
-            raise InvalidInput(f"{config} reads a file, which links do not carry", "Leave data.path out and upload it.")
+            remedy = "Leave data.path out, and upload the file or put the folder where `ntk-explorer data` says."
+            raise InvalidInput(f"{config} names files, which links do not carry", remedy)
         return to_query(ExplorerState(plan=plan))
     if preset is None:
         return ""

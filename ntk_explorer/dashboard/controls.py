@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import panel as pn
@@ -15,6 +17,7 @@ from ntk_explorer.dashboard.uploads import Upload
 from ntk_explorer.datasets import DATASETS, DataConfig
 from ntk_explorer.errors import NTKExplorerError, explain_validation
 from ntk_explorer.kernels import KERNELS, incomparable
+from ntk_explorer.registry import Entry
 from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
 
 
@@ -23,15 +26,16 @@ class Controls(pn.viewable.Viewer):
 
     plan = param.ClassSelector(class_=SweepPlan, doc="the sweep that the widgets describe")
     problem = param.String(default="", doc="why there is no plan, in words")
+    sweeping = param.Boolean(default=True, doc="show what only sweeps have: number of examples, widths and kernels")
 
     def __init__(self, plan: SweepPlan, *, hide: tuple[str, ...] = (), **params):
         """Start from a plan; ``hide`` leaves out groups by name (data, network, kernel)."""
         super().__init__(**params)
         self._hide, self._preset, self._busy = hide, plan, False
         self.upload = Upload()
-        self._data = FieldGroup(DataConfig, leave_out=("path", "shape"), choices={"name": _labels(DATASETS)})
+        self._data = FieldGroup(DataConfig, leave_out=("path", "shape"), choices={"name": labels(DATASETS)})
         self._architecture = pmui.Select(
-            label="architecture", options=_labels(ARCHITECTURES), value=plan.network.architecture, **COMPACT
+            label="architecture", options=labels(ARCHITECTURES), value=plan.network.architecture, **COMPACT
         )
         self._network_place = pn.Column(sizing_mode="stretch_width")
         comparable = {entry.label: name for name, entry in KERNELS.items() if not incomparable(entry)}
@@ -41,7 +45,7 @@ class Controls(pn.viewable.Viewer):
             choices={"kernels": comparable},
         )
         self._network = self._new_network(plan.network.architecture)
-        self.seed = plan.seed
+        self.seed, self._given = plan.seed, plan.data
         self.show(plan)
         self._architecture.param.watch(self._switch, "value")
         self._data.param.watch(self._gather, "values")
@@ -52,7 +56,7 @@ class Controls(pn.viewable.Viewer):
         """Set every widget to a plan, as one change."""
         self._busy = True
         try:
-            self.seed = plan.seed
+            self.seed, self._given = plan.seed, plan.data
             self._data.show(plan.data.model_dump())
             if plan.network.architecture != self._network.architecture:
                 self._architecture.value = plan.network.architecture
@@ -100,6 +104,8 @@ class Controls(pn.viewable.Viewer):
         if self._busy:
             return
         data = dict(self._data.values)
+        if data["name"] == self._given.name:  # no widget shows a folder or a shape; both stay with their data set
+            data |= {"path": self._given.path, "shape": self._given.shape}
         if _is_file(data["name"]):
             data["path"] = self.upload.path
             if data["path"] is None:
@@ -123,18 +129,14 @@ class Controls(pn.viewable.Viewer):
             "network": ("Network", [self._architecture, self._network_place]),
             "kernel": ("Kernels and sweep", [self._sweep]),
         }
-        shown = [self._group(key, *group) for key, group in groups.items() if key not in self._hide]
-        return pn.Column(*shown, sizing_mode="stretch_width", margin=(0, 8, 16, 8))
-
-    def _group(self, key: str, title: str, content: list[Any]):
-        heading = pmui.Typography(
-            title, variant="subtitle1", sx={"fontWeight": 700}, margin=(8, 4, 0, 6), sizing_mode="stretch_width"
-        )
-        reset = pmui.IconButton(
-            icon="restart_alt", description=f"Reset {title.lower()} to the preset", size="small", margin=0
-        )
-        reset.on_click(lambda _: self.reset(key))
-        return pn.Column(pn.Row(heading, reset, sizing_mode="stretch_width"), *content, sizing_mode="stretch_width")
+        shown = {
+            key: group(title, content, partial(self.reset, key))
+            for key, (title, content) in groups.items()
+            if key not in self._hide
+        }
+        for part in (self._data.widgets["n"], *(shown[key] for key in ("kernel",) if key in shown)):
+            part.visible = self.param.sweeping.rx()
+        return pn.Column(*shown.values(), sizing_mode="stretch_width", margin=(0, 8, 16, 8))
 
 
 class _Network(FieldGroup):
@@ -146,7 +148,20 @@ class _Network(FieldGroup):
         super().__init__(ARCHITECTURES[architecture].config, leave_out=DERIVED, fixed={"architecture": architecture})
 
 
-def _labels(registry) -> dict[str, str]:
+def group(title: str, content: list[Any], reset: Callable[[], Any]) -> pn.Column:
+    """Widgets under a heading, with a button that sets them back."""
+    heading = pmui.Typography(
+        title, variant="subtitle1", sx={"fontWeight": 700}, margin=(8, 4, 0, 6), sizing_mode="stretch_width"
+    )
+    button = pmui.IconButton(
+        icon="restart_alt", description=f"Reset {title.lower()} to the preset", size="small", margin=0
+    )
+    button.on_click(lambda _: reset())
+    return pn.Column(pn.Row(heading, button, sizing_mode="stretch_width"), *content, sizing_mode="stretch_width")
+
+
+def labels(registry: Mapping[str, Entry]) -> dict[str, str]:
+    """Names by label, for a menu."""
     return {entry.label: name for name, entry in registry.items()}
 
 

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 import panel_material_ui as pmui
 
+from ntk_explorer.dashboard.pages import PAGES
 from ntk_explorer.plots import FIGURES
 from ntk_explorer.sweeps import files
 from ntk_explorer.sweeps.code import python_lines
+from ntk_explorer.trajectories.code import trajectory_lines
+from ntk_explorer.trajectories.files import to_csv as training_csv
 
 if TYPE_CHECKING:
     from ntk_explorer.dashboard.model import ExplorerModel
 
 DEFAULT = "convergence"  # of tabs without a figure of their own
+TRAINING = "learning_curves"
 
 
 @dataclass(frozen=True)
@@ -32,24 +36,34 @@ class Figure:
         return FIGURES[self.name](result, **self.choices)
 
 
+def trains(model: ExplorerModel) -> bool:
+    """Whether the open tab shows a training."""
+    return bool(PAGES[model.state.view.tab].extras.get("trains"))
+
+
+def shown_result(model: ExplorerModel) -> Any:
+    """What the open tab shows: a training, or the sweep."""
+    return model.training.result if trains(model) else model.result
+
+
 def shown_figure(model: ExplorerModel) -> Figure:
     """The main figure of the open tab."""
     choose = model.figures.get(model.state.view.tab)
-    return choose(model) if choose else Figure(DEFAULT, {})
+    return choose(model) if choose else Figure(TRAINING if trains(model) else DEFAULT, {})
 
 
 def png(model: ExplorerModel) -> bytes:
     """The open tab's figure as a picture."""
     from ntk_explorer.plots.export import figure_png  # not above: matplotlib is slow to import and seldom needed
 
-    return figure_png(shown_figure(model).draw(model.result))
+    return figure_png(shown_figure(model).draw(shown_result(model)))
 
 
 def svg(model: ExplorerModel) -> bytes:
     """The open tab's figure as a drawing."""
     from ntk_explorer.plots.export import figure_svg
 
-    return figure_svg(shown_figure(model).draw(model.result))
+    return figure_svg(shown_figure(model).draw(shown_result(model)))
 
 
 def page(model: ExplorerModel) -> bytes:
@@ -60,19 +74,30 @@ def page(model: ExplorerModel) -> bytes:
 
 
 def code(model: ExplorerModel) -> bytes:
-    """Python lines that compute the sweep and draw the open tab's figure."""
+    """Python lines that compute what the open tab shows and draw its figure."""
     figure = shown_figure(model)
-    return python_lines(model.shown.plan, figure.name, **figure.choices).encode()
+    lines = trajectory_lines if trains(model) else python_lines
+    return lines(shown_plan(model), figure.name, **figure.choices).encode()
+
+
+def shown_plan(model: ExplorerModel) -> Any:
+    """The plan behind what the open tab shows."""
+    return model.training.drawn if trains(model) else model.shown.plan
+
+
+def csv(model: ExplorerModel) -> bytes:
+    """The curves of what the open tab shows."""
+    return (training_csv if trains(model) else files.to_csv)(shown_result(model))
 
 
 DOWNLOADS: list[tuple[str, str, Callable[[ExplorerModel], bytes]]] = [
     ("Figure (PNG)", "figure.png", png),
     ("Figure (SVG)", "figure.svg", svg),
-    ("Data (CSV)", "sweep.csv", lambda model: files.to_csv(model.result)),
-    ("Data (NetCDF)", "sweep.nc", lambda model: files.to_netcdf(model.result)),
+    ("Data (CSV)", "{}.csv", csv),
+    ("Data (NetCDF)", "{}.nc", lambda model: files.to_netcdf(shown_result(model))),
     ("Page (HTML)", "sweep.html", page),
-    ("Configuration (YAML)", "sweep.yaml", lambda model: files.plan_to_yaml(model.shown.plan).encode()),
-    ("Python code", "sweep.py", code),
+    ("Configuration (YAML)", "{}.yaml", lambda model: files.plan_to_yaml(shown_plan(model)).encode()),
+    ("Python code", "{}.py", code),
 ]
 
 
@@ -83,12 +108,17 @@ def export_menu(model: ExplorerModel) -> pn.Row:
     )
     popup = pmui.Popup(*(_download(model, *item) for item in DOWNLOADS), open=False)
     button.param.watch(lambda _: popup.param.update(open=True), "clicks")
-    model.param.watch(lambda event: button.param.update(disabled=event.new is None), "result")
+
+    def enable(*_) -> None:
+        button.disabled = shown_result(model) is None
+
+    model.param.watch(enable, ["result", "state"])
+    model.training.param.watch(enable, "result")
     return pn.Row(button, popup, margin=0)
 
 
 def _download(model: ExplorerModel, label: str, filename: str, content) -> pmui.FileDownload:
-    return pmui.FileDownload(
+    item = pmui.FileDownload(
         callback=lambda: io.BytesIO(content(model)),
         filename=filename,
         label=label,
@@ -96,3 +126,14 @@ def _download(model: ExplorerModel, label: str, filename: str, content) -> pmui.
         width=230,
         margin=(0, 8),
     )
+
+    def follow(*_) -> None:
+        """Files are called after what they hold; there are pages of sweeps only."""
+        item.param.update(
+            filename=filename.format("training" if trains(model) else "sweep"),
+            visible=content is not page or not trains(model),
+        )
+
+    model.param.watch(follow, "state")
+    follow()
+    return item

@@ -25,7 +25,17 @@ WORDS = {
     "n": "examples",
     "dtype": "precision",
     "seed": "seed of the subset",
+    "optimizer": "optimiser",
+    "test": "test examples",
+    "kernel_at": "kernels at epochs",
+    "points": "kernel points",
+    "ridge": "ridge (outside the guarantee)",
+    "linearised": "linearised network too",
+    "weight_decay": "weight decay",
 }
+AUTOMATIC = "automatic"
+# What a field that is left empty means, where that is not for the program to choose.
+EMPTY = {"classes": "all", "batch_size": "all examples"}
 
 
 def caption(name: str, field: FieldInfo) -> str:
@@ -51,9 +61,12 @@ def widget_for(name: str, field: FieldInfo, choices: dict[str, str] | None = Non
         if choices:
             boxes = {"size": "small", "margin": (0, 4), "sizing_mode": "stretch_width"}
             return pmui.CheckBoxGroup(label=common["label"], options=choices, value=list(default), inline=True, **boxes)
-        return pmui.TextInput(value=", ".join(map(str, default)), **common)
+        return pmui.TextInput(value=_written(name, default), **common)
     if choices or get_origin(kind) is Literal:
-        return pmui.Select(options=choices or list(get_args(kind)), value=default, **common)
+        options: Any = choices or list(get_args(kind))
+        if optional:
+            options = {AUTOMATIC: AUTOMATIC} | {str(value).replace("_", " "): value for value in options}
+        return pmui.Select(options=options, value=AUTOMATIC if default is None else default, **common)
     if kind is bool:
         return pmui.Checkbox(value=default, **(common | {"margin": (10, 4)}))
     if kind in (int, float) and not optional:
@@ -63,7 +76,14 @@ def widget_for(name: str, field: FieldInfo, choices: dict[str, str] | None = Non
             return pmui.IntInput(value=default, format="0", **limits, **common)
         return pmui.FloatInput(value=default, **limits, **common)
     # A number input cannot be empty, so a number that may be left out is text.
-    return pmui.TextInput(value="" if default is None else str(default), placeholder="all", **common)
+    return pmui.TextInput(value=_written(name, default), **common)
+
+
+def _written(name: str, value: Any) -> str:
+    """A value as the text of its field; what is left to the program is said in a word."""
+    if value is None or value == ():
+        return EMPTY.get(name, AUTOMATIC)
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _plain_type(annotation: Any) -> tuple[Any, bool]:
@@ -139,14 +159,16 @@ class FieldGroup(pn.viewable.Viewer):
         """What a widget shows as the field's type; what cannot be read stays text and fails validation."""
         field = self.config.model_fields[name]
         kind, optional = _plain_type(field.annotation)
+        if isinstance(shown, str) and shown.strip() in ("", AUTOMATIC, EMPTY.get(name)):
+            return None if optional else field.get_default(call_default_factory=True)
         if get_origin(kind) is tuple:
             items = (
                 shown if isinstance(shown, list) else [item.strip() for item in str(shown).split(",") if item.strip()]
             )
             return tuple(int(i) if isinstance(i, str) and i.isascii() and i.isdigit() else i for i in items)
-        if shown in ("", None) and not optional:
+        if shown is None and not optional:
             return field.get_default(call_default_factory=True)
-        return None if shown == "" else shown  # pydantic reads a number from its text
+        return shown  # pydantic reads a number from its text
 
     def _kind(self, name: str) -> Any:
         return _plain_type(self.config.model_fields[name].annotation)[0]
@@ -160,9 +182,9 @@ class FieldGroup(pn.viewable.Viewer):
                     continue
                 value = values[name]
                 if isinstance(widget, pmui.TextInput):
-                    value = (
-                        ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
-                    )
+                    value = _written(name, value)
+                elif isinstance(widget, pmui.Select) and value is None:
+                    value = AUTOMATIC
                 widget.value = list(value) if isinstance(value, tuple) else value
         finally:
             self._setting = False
@@ -173,5 +195,9 @@ class FieldGroup(pn.viewable.Viewer):
         wide = [w for name, w in self.widgets.items() if get_origin(self._kind(name)) is tuple]
         top = [w for name, w in self.widgets.items() if name in self._named and w not in wide]
         narrow = [w for w in self.widgets.values() if w not in wide and w not in top]
-        rows = [pn.Row(*narrow[k : k + 2], sizing_mode="stretch_width") for k in range(0, len(narrow), 2)]
-        return pn.Column(*top, *rows, *wide, self._message, sizing_mode="stretch_width")
+        rows = [pn.Row(*row, sizing_mode="stretch_width") for some in (top, narrow) for row in _pairs(some)]
+        return pn.Column(*rows, *wide, self._message, sizing_mode="stretch_width")
+
+
+def _pairs(items: list) -> list[list]:
+    return [items[k : k + 2] for k in range(0, len(items), 2)]

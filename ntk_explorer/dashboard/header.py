@@ -10,7 +10,9 @@ import panel_material_ui as pmui
 from ntk_explorer.dashboard.exports import export_menu
 from ntk_explorer.dashboard.links import to_query
 from ntk_explorer.dashboard.model import ExplorerModel
+from ntk_explorer.dashboard.pages import PAGES
 from ntk_explorer.dashboard.presets import presets
+from ntk_explorer.sweeps.estimate import LARGE
 
 LAST_SEED = 2**31 - 1
 WHITE = {
@@ -81,6 +83,14 @@ def seed_controls(model: ExplorerModel) -> tuple[pmui.IntInput, pmui.Button]:
         if wanted != event.new:
             seed.value = wanted
         elif wanted != model.state.plan.seed:
+            draw(wanted)
+
+    def draw(wanted: int) -> None:
+        """Compute what the open tab shows with another seed."""
+        training = model.training.plan
+        if PAGES[model.state.view.tab].extras.get("trains") and training is not None:
+            model.training.run(training.model_copy(update={"seed": wanted}), longest=LARGE)
+        else:
             model.run(model.state.plan.model_copy(update={"seed": wanted}))
 
     seed.param.watch(changed, "value")

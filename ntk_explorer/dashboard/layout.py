@@ -10,6 +10,7 @@ import panel as pn
 from ntk_explorer.dashboard.job_model import JobModel
 
 TABLE_CSS = """
+:host { overflow-x: auto; }
 table.summary { border-collapse: collapse; font-size: 14px; width: 100%; }
 table.summary caption { text-align: left; opacity: .75; padding-bottom: 4px; }
 table.summary th, table.summary td { padding: 3px 12px; text-align: right; border-bottom: 1px solid #8884; }
@@ -28,10 +29,14 @@ def bar(*items) -> pn.Row:
     return pn.Row(*items, sizing_mode="stretch_width", styles=WRAP, margin=(10, 10, 0, 10))
 
 
-def side_by_side(*items, least: int = 0) -> pn.Row:
-    """Items that share a row: at their own size, or, with ``least``, filling it while each has so many pixels."""
-    styles = {"flex": f"1 1 {least}px"} if least else {}
-    cells = [pn.Column(item, styles=styles, margin=0) for item in items]
+def side_by_side(*items, least: int = 0, fixed: int = 0) -> pn.Row:
+    """Items that share a row: at their own size, or, with ``least``, filling it while each has so many pixels.
+
+    The first ``fixed`` of them keep their own size.
+    """
+    # Cells without a width: the sum of widths would keep a row from wrapping.
+    styles = [{"flex": f"1 1 {least}px"} if least and k >= fixed else {} for k in range(len(items))]
+    cells = [pn.Column(item, styles=style, margin=0) for item, style in zip(items, styles, strict=True)]
     return pn.Row(
         *cells, sizing_mode="stretch_width", styles=WRAP | {"align-items": "start", "gap": "8px"}, margin=(0, 8)
     )
@@ -40,6 +45,12 @@ def side_by_side(*items, least: int = 0) -> pn.Row:
 def tall(*items, **params) -> pn.Column:
     """Items one under the other, as tall as they are; Panel would bound them by the height of the window."""
     return pn.Column(*items, sizing_mode="stretch_width", styles={"max-height": "none"}, margin=0, **params)
+
+
+def sticky(item: pn.viewable.Viewable) -> pn.Column:
+    """An item that stays in sight at the top while the page is scrolled."""
+    styles = {"position": "sticky", "top": "0", "z-index": "3", "background": "var(--mui-palette-background-default)"}
+    return pn.Column(item, sizing_mode="stretch_width", styles=styles, margin=0)
 
 
 def hint(model: JobModel, text: str) -> pn.pane.HTML:

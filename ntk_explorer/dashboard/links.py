@@ -15,19 +15,40 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ntk_explorer.architectures import ARCHITECTURES, configure
 from ntk_explorer.dashboard.pages import PAGES
+from ntk_explorer.dashboard.queries import changed, checked
+from ntk_explorer.dashboard.training_state import (
+    OPTIONS,
+    Options,
+    TrainingOptions,
+    TrainingSize,
+    TrainingView,
+    first_kernel,
+    options_of,
+    possible,
+    sidebar_of,
+    snapped,
+)
 from ntk_explorer.datasets import DATASETS, DataConfig
 from ntk_explorer.errors import NTKExplorerError, explain_validation
 from ntk_explorer.kernels import KERNELS, incomparable
 from ntk_explorer.sweeps.plan import DERIVED, SweepPlan, plan_sweep
+from ntk_explorer.training.config import TrainingConfig
+from ntk_explorer.trajectories.plan import TrajectoryPlan
 
 VERSION = "1"
-LONGEST = 2000  # characters of one value
-GROUPS = ("data", "network", "kernel")
+GROUPS = ("data", "network", "kernel", "training")
 
 # Keys of the link that are named differently from their field.
 DATA_KEYS = {"name": "data", "n": "n", "classes": "classes", "seed": "data_seed"}
 SWEEP_KEYS = {"widths": "widths", "seeds": "seeds", "seed": "seed", "kernels": "kernels", "dtype": "dtype"}
 VIEW_KEYS = {"draw": "init"}
+TRAINING_KEYS = {name: name for name in TrainingConfig.model_fields}
+OPTION_KEYS = {name: name for name in OPTIONS} | {
+    name: f"train_{name}" for name in ("n", "widths", "seeds", "kernels", "dtype")
+}
+MOMENT_KEYS = {
+    "epoch": "epoch", "width": "train_width", "draw": "train_init", "kernel": "train_kernel", "start": "from",
+}  # fmt: skip
 
 
 class View(BaseModel):
@@ -43,16 +64,20 @@ class View(BaseModel):
     j: int | None = Field(default=None, ge=0, le=100_000, description="column of the chosen cell")
     explain: bool = Field(default=True, description="show the Explain card")
     text: bool = Field(default=True, description="show explaining text inside the tabs")
-    hide: tuple[str, ...] = Field(default=(), description="groups of controls to leave out: data, network, kernel")
+    hide: tuple[str, ...] = Field(
+        default=(), description="groups of controls to leave out: data, network, kernel, training"
+    )
 
 
 class ExplorerState(BaseModel):
-    """Everything a link carries: the sweep and what of it is looked at."""
+    """Everything a link carries: the sweep, the training of its networks, and what of both is looked at."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     plan: SweepPlan = Field(default_factory=lambda: plan_sweep())
     view: View = Field(default_factory=lambda: View())
+    training: Options = Field(default_factory=lambda: TrainingOptions())
+    moment: TrainingView = Field(default_factory=lambda: TrainingView())
 
     def look(self, **changes) -> ExplorerState:
         """The same sweep seen differently, snapped to what it holds."""
@@ -62,7 +87,23 @@ class ExplorerState(BaseModel):
         """Another sweep, seen as this one was where that is possible."""
         changed = plan.data != self.plan.data
         view = self.view.model_copy(update={"i": None, "j": None}) if changed else self.view
-        return ExplorerState(plan=plan, view=_snapped(plan, view))
+        return self.model_copy(update={"plan": plan, "view": _snapped(plan, view)})
+
+    @property
+    def trajectory(self) -> TrajectoryPlan | None:
+        """The training of this data and network; None where the options do not fit them."""
+        return possible(self.plan, self.training)
+
+    def train(self, trajectory: TrajectoryPlan) -> ExplorerState:
+        """Another training, with its data and network on the left, seen as this one was where that is possible."""
+        moved = self.sweep(sidebar_of(trajectory, self.plan))
+        options, moment = options_of(trajectory), snapped(trajectory, self.moment)
+        return moved.model_copy(update={"training": options, "moment": moment})
+
+    def look_at(self, **changes) -> ExplorerState:
+        """The same training seen differently, snapped to what it holds."""
+        moment, trajectory = TrainingView(**(self.moment.model_dump() | changes)), self.trajectory
+        return self.model_copy(update={"moment": snapped(trajectory, moment) if trajectory else moment})
 
     @property
     def width(self) -> int:
@@ -104,30 +145,22 @@ def to_query(state: ExplorerState) -> str:
     network = plan.network.model_dump(exclude={"architecture", *DERIVED})
     sweep = {name: getattr(plan, name) for name in SWEEP_KEYS}
     pairs = {"v": VERSION}
-    pairs |= _changed({name: getattr(plan.data, name) for name in DATA_KEYS}, plan_sweep().data, DATA_KEYS)
+    pairs |= changed({name: getattr(plan.data, name) for name in DATA_KEYS}, plan_sweep().data, DATA_KEYS)
     if plan.network.architecture != plan_sweep().network.architecture:
         pairs["arch"] = plan.network.architecture
-    pairs |= _changed(network, configure(plan.network.architecture), _network_keys(plan.network))
-    pairs |= _changed(sweep, plan_sweep(network=plan.network), SWEEP_KEYS)
-    pairs |= _changed(view.model_dump(), View(), VIEW_KEYS)
+    pairs |= changed(network, configure(plan.network.architecture), _network_keys(plan.network))
+    pairs |= changed(sweep, plan_sweep(network=plan.network), SWEEP_KEYS)
+    pairs |= changed(view.model_dump(), View(), VIEW_KEYS)
+    pairs |= changed(state.training.training.model_dump(), TrainingConfig(), TRAINING_KEYS)  # pyright: ignore[reportCallIssue]
+    pairs |= changed({name: getattr(state.training, name) for name in OPTIONS}, TrainingOptions(), OPTION_KEYS)
+    pairs |= changed(state.moment.model_dump(), TrainingView(), MOMENT_KEYS)
     return "?" + urlencode(pairs, safe=",")
-
-
-def _changed(values: dict[str, Any], default: BaseModel, keys: Mapping[str, str]) -> dict[str, str]:
-    return {keys.get(k, k): _written(v) for k, v in values.items() if v != getattr(default, k)}
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, tuple):
-        return ",".join(_written(item) for item in value)
-    return "none" if value is None else str(value)
 
 
 def _network_keys(config: BaseModel | type[BaseModel]) -> dict[str, str]:
     """Key of each option of an architecture; an option that is called like another key gets a prefix."""
-    taken = {"v", "arch", *DATA_KEYS.values(), *SWEEP_KEYS.values(), *(VIEW_KEYS.get(k, k) for k in View.model_fields)}
+    taken = {"v", "arch", *(VIEW_KEYS.get(k, k) for k in View.model_fields)}
+    taken |= {key for keys in (DATA_KEYS, SWEEP_KEYS, TRAINING_KEYS, OPTION_KEYS, MOMENT_KEYS) for key in keys.values()}
     model = config if isinstance(config, type) else type(config)
     options = [name for name in model.model_fields if name not in ("architecture", *DERIVED)]
     return {name: f"net_{name}" if name in taken else name for name in options}
@@ -156,12 +189,30 @@ def from_query(arguments: Mapping[str, str]) -> tuple[ExplorerState, list[str]]:
         given["kernels"] = ",".join(_comparable(given["kernels"].split(","), notices))
 
     config = ARCHITECTURES[architecture].config
-    data = _checked(DataConfig, given, DATA_KEYS, notices)
-    network = _checked(config, given, _network_keys(config), notices, architecture=architecture)
-    sweep = _checked(SweepPlan, given, SWEEP_KEYS, notices, data=data, network=network)
-    view = _checked(View, given, {name: VIEW_KEYS.get(name, name) for name in View.model_fields}, notices)
+    data = checked(DataConfig, given, DATA_KEYS, notices)
+    network = checked(config, given, _network_keys(config), notices, architecture=architecture)
+    sweep = checked(SweepPlan, given, SWEEP_KEYS, notices, data=data, network=network)
+    view = checked(View, given, {name: VIEW_KEYS.get(name, name) for name in View.model_fields}, notices)
+    trajectory = _trajectory(sweep, given, notices)
+    moment = checked(TrainingView, given, MOMENT_KEYS, notices)
     notices += [f"The link's {key[:40]!r} is not known and was left out." for key in list(given)[:5]]
-    return ExplorerState(plan=sweep, view=_fitting(sweep, view, notices)), notices
+    state = ExplorerState(plan=sweep, view=_fitting(sweep, view, notices), training=options_of(trajectory))
+    return state.model_copy(update={"moment": _fitting_moment(trajectory, moment, notices)}), notices
+
+
+def _trajectory(sweep: SweepPlan, given: dict[str, str], notices: list[str]) -> TrajectoryPlan:
+    """The training that a link describes, of the network and the data of its sweep."""
+    training = checked(TrainingConfig, given, TRAINING_KEYS, notices)
+    size = checked(TrainingSize, given, {"n": OPTION_KEYS["n"]}, notices).n
+    data = sweep.data.model_dump(exclude={"n"}) | ({} if size is None else {"n": size})
+    keys = {name: key for name, key in OPTION_KEYS.items() if name != "n"}
+    fixed = {"data": data, "network": sweep.network, "seed": sweep.seed}
+    try:
+        TrajectoryPlan(training=training, **fixed)
+    except ValidationError as error:  # the training does not fit the number of examples
+        notices.append(f"{explain_validation(error)} Using all examples at every step.")
+        training = training.model_copy(update={"batch_size": None})
+    return checked(TrajectoryPlan, given, keys, notices, training=training, **fixed)
 
 
 def _known(name: str, registry: Mapping[str, Any], default: str, notices: list[str]) -> str:
@@ -184,49 +235,6 @@ def _comparable(names: list[str], notices: list[str]) -> list[str]:
     return known or list(plan_sweep().kernels)
 
 
-def _checked(model, given: dict[str, str], keys: Mapping[str, str], notices: list[str], **fixed):
-    """Take the model's keys out of ``given`` and build it, replacing values it refuses."""
-    texts = {name: given.pop(key) for name, key in keys.items() if key in given}
-    values = {name: _read(text, model.model_fields[name].annotation) for name, text in texts.items()}
-    while True:
-        try:
-            return model(**fixed, **values)
-        except ValidationError as error:
-            bad = {str(item["loc"][0]): item for item in reversed(error.errors()) if item["loc"]}
-            for name in [name for name in values if name in bad] or list(values):
-                text = texts[name][:80]
-                del values[name]
-                nearest = _bound(bad.get(name, {}))
-                default = model(**fixed) if nearest is None else None
-                used = _written(getattr(default, name) if nearest is None else nearest)
-                if nearest is not None:
-                    values[name] = nearest
-                cause = explain_validation(error).problem if name not in bad else bad[name]["msg"]
-                cause = cause.removeprefix("Value error, ")
-                notices.append(f"The link's {keys[name]}={text} was not used ({cause.rstrip('.')}). Using {used}.")
-
-
-def _read(text: str, annotation: Any) -> Any:
-    """Text as what pydantic can check: commas separate the items of a tuple, 'none' is None."""
-    text = text[:LONGEST]
-    if text == "none":
-        return None
-    if "tuple" in str(annotation):
-        items = [item.strip() for item in text.split(",") if item.strip()]
-        return tuple(
-            int(item) if "int" in str(annotation) and item.isascii() and item.isdigit() else item for item in items
-        )
-    return text
-
-
-def _bound(item: Mapping[str, Any]) -> Any:
-    """The nearest allowed value, where the error is about a bound that belongs to the range itself."""
-    context = item.get("ctx") or {}
-    if str(item.get("input")).strip("+- ").lower() == "nan":
-        return None
-    return context.get("ge", context.get("le"))
-
-
 def _fitting(plan: SweepPlan, view: View, notices: list[str]) -> View:
     snapped = _snapped(plan, view)
     if view.tab not in PAGES:
@@ -239,3 +247,15 @@ def _fitting(plan: SweepPlan, view: View, notices: list[str]) -> View:
     if view.kernel is not None and view.kernel not in plan.kernels:
         notices.append(f"Kernel {view.kernel[:40]!r} is not in this sweep. Showing {plan.kernels[0]}.")
     return snapped
+
+
+def _fitting_moment(trajectory: TrajectoryPlan, view: TrainingView, notices: list[str]) -> TrainingView:
+    fitting = snapped(trajectory, view)
+    for name, shown in (("epoch", trajectory.kernel_at), ("width", trajectory.widths), ("kernel", trajectory.kernels)):
+        wanted = getattr(view, name)
+        if wanted is not None and wanted not in shown:
+            used = getattr(fitting, name) or {"kernel": first_kernel(trajectory)}.get(name, shown[-1])
+            notices.append(f"The training has no {name} {str(wanted)[:40]!r} to show. Showing {used}.")
+    if view.draw > fitting.draw:
+        notices.append(f"Initialisation {view.draw} is not in this training. Showing {fitting.draw}.")
+    return fitting

@@ -9,6 +9,7 @@ import param
 
 from ntk_explorer.dashboard.job_model import JOB, JobModel
 from ntk_explorer.dashboard.links import ExplorerState
+from ntk_explorer.dashboard.training_model import TrainingModel
 from ntk_explorer.jobs.worker import WarmWorker
 from ntk_explorer.sweeps.assembly import assemble
 from ntk_explorer.sweeps.kept import title
@@ -38,7 +39,9 @@ class ExplorerModel(JobModel):
         self._drawn: SweepPlan | None = None  # of the result
         self.figures: dict[str, Callable[[ExplorerModel], Any]] = {}  # tab -> its main figure, for export
         self.ghost: tuple[Any, int] | None = None  # the result and width seen before these
+        self.training = TrainingModel(self)
 
+        self.param.watch(self._follow_plan, "state")
         self.param.watch(self._follow_cell, ["state", "result"])
 
     @property
@@ -60,6 +63,12 @@ class ExplorerModel(JobModel):
     def done(self) -> str:
         """How many networks there are."""
         return f"{self.total} networks"
+
+    def _follow_plan(self, event) -> None:
+        """A training may bring other data or another network; their sweep is computed when somebody looks at it."""
+        if event.new.plan != event.old.plan and event.new.plan != self._drawn:
+            self.stop()
+            self.param.update(status="idle", message="", step=0, stale=self.result is not None)
 
     def _follow_cell(self, *_) -> None:
         """A chosen pair brings its block, once the result it was chosen in is there."""

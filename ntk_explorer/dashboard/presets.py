@@ -9,6 +9,7 @@ import panel as pn
 from ntk_explorer.dashboard.links import ExplorerState, View, to_query
 from ntk_explorer.dashboard.safe_text import safe_text
 from ntk_explorer.sweeps.plan import plan_sweep
+from ntk_explorer.trajectories.plan import plan_trajectory
 
 CARD_CSS = """
 :host > div, .bk-clearfix { height: 100%; }
@@ -33,6 +34,11 @@ SKETCHES = {
         for a in range(4)
         for b in range(4)
     ),
+    "learning": f'<path stroke="{BLUE}" d="M6 42 C30 10 70 8 114 7"/>'
+    f'<path stroke="{ORANGE}" d="M6 6 C30 34 70 40 114 41"/>',
+    "wave": f'<path stroke="{BLUE}" d="M6 24 C24 -8 42 -8 60 24 S96 56 114 24"/>'
+    f'<path stroke="{ORANGE}" stroke-dasharray="4 5" d="M6 28 C24 4 42 4 60 24 S96 44 114 20"/>',
+    "rings": f'<circle cx="60" cy="24" r="9" stroke="{BLUE}"/><circle cx="60" cy="24" r="21" stroke="{ORANGE}"/>',
     "layers": "".join(
         f'<path stroke="{BLUE}" stroke-opacity="{1 - 0.14 * k}" d="M6 {6 + 7 * k} H114"/>' for k in range(6)
     ),
@@ -55,10 +61,14 @@ class Preset:
         return to_query(self.state)
 
 
-def _preset(name: str, title: str, text: str, icon: str, *, tab: str = "width", **plan) -> Preset:
-    return Preset(
-        name, title, text, icon, ExplorerState(plan=plan_sweep(**plan), view=View.model_validate({"tab": tab}))
-    )
+def _preset(name: str, title: str, text: str, icon: str, *, tab: str = "width", training=None, **plan) -> Preset:
+    state = ExplorerState(plan=plan_sweep(**plan), view=View.model_validate({"tab": tab}))
+    if training is not None:
+        training = dict(training)
+        sizes = {"n": training.pop("n")} if "n" in training else {}
+        data = state.plan.data.model_dump(exclude={"n"}) | sizes
+        state = state.train(plan_trajectory(data, state.plan.network, seed=state.plan.seed, **training))
+    return Preset(name, title, text, icon, state)
 
 
 def presets() -> list[Preset]:
@@ -112,6 +122,35 @@ def presets() -> list[Preset]:
             network={"architecture": "mlp", "depth": 6, "activation": "tanh"},
             widths=(16, 32, 64, 128, 256, 512),
             seeds=3,
+        ),
+        _preset(
+            "lazy",
+            "Lazy or not? Digits",
+            "A network learns to read digits while its kernel turns towards the labels. Would regression with the "
+            "kernel have told what it says?",
+            "learning",
+            tab="training",
+            training={"training": {"epochs": 30}, "kernel_at": (0, 1, 2, 3, 5, 8, 12, 18, 30)},
+        ),
+        _preset(
+            "sine",
+            "A sine, fitted",
+            "One input, one output: see the network, its linearisation and kernel regression as functions, epoch by "
+            "epoch.",
+            "wave",
+            tab="training",
+            data={"name": "sine", "n": 40, "seed": 68},  # points far enough apart for kernels that can be inverted
+            training={"n": 20, "training": {"epochs": 300, "batch_size": None}},
+        ),
+        _preset(
+            "rings-learnt",
+            "Rings: decision surface",
+            "Two rings in the plane: who draws the boundary first, the network or its kernel?",
+            "rings",
+            tab="training",
+            data={"name": "rings", "n": 80},
+            network={"architecture": "mlp", "depth": 3, "bias": True, "bias_variance": 0.1},
+            training={"training": {"epochs": 100}},
         ),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import panel as pn
 import panel_material_ui as pmui
@@ -15,8 +16,10 @@ from ntk_explorer.dashboard.shelf import Shelf
 from ntk_explorer.store.addresses import own_folder
 from ntk_explorer.sweeps.code import command_line, gram_lines, python_lines
 from ntk_explorer.sweeps.files import plan_to_yaml
-from ntk_explorer.sweeps.kept import StoredSweep
-from ntk_explorer.sweeps.plan import SweepPlan
+from ntk_explorer.sweeps.kept_grams import StoredGram
+from ntk_explorer.sweeps.plan import NetworksPlan
+from ntk_explorer.trajectories.code import trajectory_command, trajectory_lines
+from ntk_explorer.trajectories.kept import StoredTrajectory
 
 CODE_CSS = """
 pre { margin: 0; padding: 10px 12px; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere;
@@ -26,17 +29,24 @@ pre span { white-space: nowrap; }
 LONGEST = 20_000  # characters
 YOUR_FILE = "your-file.npz"
 
+P = TypeVar("P", bound=NetworksPlan)
+
 
 def ways(item: Item, store: str | None) -> dict[str, str]:
     """Texts that compute an item again, or find it in a store that is not the user's own, by the name of the way."""
-    if not isinstance(item, StoredSweep):
+    if isinstance(item, StoredGram):
         return {"Python": gram_lines(item.plan, store=store)}
+    if isinstance(item, StoredTrajectory):
+        plan = _without_lost_file(item.plan)
+        yaml = f"# Save as training.yaml, then: ntk-explorer train --config training.yaml\n{plan_to_yaml(plan)}"
+        lines = trajectory_lines(plan, store=store)
+        return {"Command": trajectory_command(plan, store=store) + "\n", "Python": lines, "YAML": yaml}
     plan = _without_lost_file(item.plan)
     yaml = f"# Save as sweep.yaml, then: ntk-explorer sweep --config sweep.yaml\n{plan_to_yaml(plan)}"
     return {"Command": command_line(plan, store=store) + "\n", "Python": python_lines(plan, store=store), "YAML": yaml}
 
 
-def _without_lost_file(plan: SweepPlan) -> SweepPlan:
+def _without_lost_file(plan: P) -> P:
     """The plan with a name in place of an uploaded file that is no longer here."""
     if plan.data.path is None or Path(plan.data.path).exists():
         return plan

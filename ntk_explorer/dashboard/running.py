@@ -8,6 +8,7 @@ from collections.abc import Callable
 import panel as pn
 import panel_material_ui as pmui
 
+from ntk_explorer.dashboard.job_model import JobModel
 from ntk_explorer.dashboard.layout import tall
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.dashboard.safe_text import safe_text
@@ -36,6 +37,7 @@ class RunningNow(pn.viewable.Viewer):
         self._place = tall()
         self._clock = pn.state.add_periodic_callback(self.refresh, PERIOD, start=False) if pn.state.curdoc else None
         model.param.watch(self._follow, ["state", "status"])
+        model.training.param.watch(self._follow, "status")
         pn.state.onload(self._follow)  # what is changed before a page is loaded may not reach the browser
 
     def _follow(self, *_) -> None:
@@ -54,7 +56,7 @@ class RunningNow(pn.viewable.Viewer):
         for key in gone:
             del self._lines[key]
         for job in jobs:
-            line = self._lines.setdefault(job.key, _Line(self._model))
+            line = self._lines.setdefault(job.key, _Line(self._model, job.key))
             line.show(job, own=self._is_own(job))
         if gone or new or not self._place.objects:
             self._place[:] = [*(self._lines[job.key].row for job in jobs), self._hint if jobs else self._empty]
@@ -70,23 +72,28 @@ class RunningNow(pn.viewable.Viewer):
             self._changed()
 
     def _is_own(self, job: JobState) -> bool:
-        return self._model.active and job.key == self._model.state.plan.model_dump_json()
+        return _owner(self._model, job.key) is not None
 
     def __panel__(self):
         """The lines, or a sentence that there are none."""
         return self._place
 
 
+def _owner(session: ExplorerModel, key: str) -> JobModel | None:
+    """What of a session started a job: its sweep or its training."""
+    return next((model for model in (session, session.training) if model.owns(key)), None)
+
+
 class _Line:
     """One job: what it is, how far it has come, and Stop."""
 
-    def __init__(self, model: ExplorerModel):
+    def __init__(self, session: ExplorerModel, key: str):
         self._label = pn.pane.HTML("", sizing_mode="stretch_width", margin=(6, 12, 0, 12))
         self._bar = pmui.LinearProgress(value=0, variant="determinate", sizing_mode="stretch_width", margin=(4, 12))
         self._stop = pmui.Button(
             label="Stop", icon="stop", size="small", variant="outlined", color="error", margin=(6, 8)
         )
-        self._stop.on_click(lambda _: model.stop())
+        self._stop.on_click(lambda _: (owner := _owner(session, key)) and owner.stop())
         words = pn.Column(self._label, self._bar, sizing_mode="stretch_width", margin=0)
         self.row = pn.Row(words, self._stop, sizing_mode="stretch_width", margin=0)
 

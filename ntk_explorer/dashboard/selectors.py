@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import panel_material_ui as pmui
 
 from ntk_explorer.dashboard.model import ExplorerModel
@@ -21,6 +24,7 @@ def width_player(model: ExplorerModel) -> pmui.DiscretePlayer:
         width=380,
     )
     _follow(model, player, "width", lambda m: list(m.shown.plan.widths), lambda m: m.shown.width)
+    restart_at_end(player)
     return player
 
 
@@ -51,6 +55,11 @@ def kernel_select(model: ExplorerModel) -> pmui.Select:
 
 def _follow(model: ExplorerModel, widget, field: str, options, value) -> None:
     """Keep a widget and one field of the view equal, whichever of the two changes."""
+    follow(model, widget, options, value, lambda chosen: model.look(**{field: chosen}))
+
+
+def follow(model: Any, widget, options: Callable, value: Callable, choose: Callable[[Any], Any]) -> None:
+    """Keep a widget's options and value equal to what the model has, and tell the model of a choice."""
 
     def show(*_) -> None:
         known, now = options(model), value(model)
@@ -59,10 +68,20 @@ def _follow(model: ExplorerModel, widget, field: str, options, value) -> None:
         elif widget.value != now:
             widget.value = now
 
-    def choose(change) -> None:
+    def chosen(change) -> None:
         if change.new is not None and change.new != value(model):
-            model.look(**{field: change.new})
+            choose(change.new)
 
     show()
     model.param.watch(show, ["state", "result"])
-    widget.param.watch(choose, "value")
+    widget.param.watch(chosen, "value")
+
+
+def restart_at_end(player: pmui.DiscretePlayer) -> None:
+    """Have Play begin anew where there is nothing left to play."""
+
+    def begin(change) -> None:
+        if change.new > 0 and player.options and player.value == player.options[-1]:
+            player.value = player.options[0]
+
+    player.param.watch(begin, "direction")

@@ -14,6 +14,7 @@ from ntk_explorer.dashboard.holdings import Contents, Item, Loss, delete, pack, 
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.sweeps import files, kept
 from ntk_explorer.sweeps.kept import StoredSweep
+from ntk_explorer.trajectories.kept import StoredTrajectory, open_trajectory
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -62,6 +63,12 @@ class Shelf(param.Parameterized):
         """The sweeps among it."""
         return [item for item in self.selected if isinstance(item, StoredSweep)]
 
+    @property
+    def opened(self) -> StoredSweep | StoredTrajectory | None:
+        """What a tab can show of the selection: a sweep or a training that is alone in it."""
+        alone = self.selected[0] if len(self.selected) == 1 else None
+        return alone if isinstance(alone, (StoredSweep, StoredTrajectory)) else None
+
     def choose(self, keys: list[str]) -> None:
         """Select other items; what was said about the last ones is over."""
         if keys != self.chosen:
@@ -85,15 +92,29 @@ class Shelf(param.Parameterized):
         self._errand("" if self.contents else "Reading the store …", lambda: read_contents(self._store), use)
 
     def open(self) -> None:
-        """Show the selected sweep in Width and error; what is missing of it is computed."""
-        (sweep,) = self.sweeps
-        if sweep.done == 0:
-            self._show(sweep, None)
+        """Show the selected sweep in Width and error, a training in Training; what is missing of it is computed."""
+        item = self.opened
+        show = self._show_training if isinstance(item, StoredTrajectory) else self._show
+        if item is None:
+            return
+        if item.done == 0:
+            show(item, None)
         else:
-            read = lambda: kept.open_sweep(self._store, sweep.key)  # noqa: E731
-            self._do("Opening …", read, lambda result: self._show(sweep, result))
+            self._do("Opening …", self._reader(item), lambda result: show(item, result))
 
-    def _show(self, sweep: StoredSweep, result: xr.Dataset | None) -> None:
+    def _reader(self, item: StoredSweep | StoredTrajectory) -> Callable[[], xr.Dataset]:
+        read = kept.open_sweep if isinstance(item, StoredSweep) else open_trajectory
+        return lambda: read(self._store, item.key)
+
+    def _show_training(self, item: Any, result: xr.Dataset | None) -> None:
+        training, whole = self._model.training, item.done == item.total
+        if result is not None:
+            training.show(item.plan, result, whole=whole)
+        if not whole:
+            training.run(item.plan)
+        self._model.look(tab="training")
+
+    def _show(self, sweep: Any, result: xr.Dataset | None) -> None:
         model = self._model
         if result is not None:
             model.show(sweep.plan, result)
@@ -147,10 +168,11 @@ class Shelf(param.Parameterized):
             self._do("Packing …", lambda: pack(self._store, keys), lambda content: send("results.tar", content))
 
     def netcdf(self, send: Send) -> None:
-        """Write the selected sweep as NetCDF."""
-        (sweep,) = self.sweeps
-        write = lambda: files.to_netcdf(kept.open_sweep(self._store, sweep.key))  # noqa: E731
-        self._do("Packing …", write, lambda content: send("sweep.nc", content))
+        """Write the selected sweep or training as NetCDF."""
+        item = self.opened
+        if item is not None:
+            read, name = self._reader(item), "sweep.nc" if isinstance(item, StoredSweep) else "training.nc"
+            self._do("Packing …", lambda: files.to_netcdf(read()), lambda content: send(name, content))
 
     def _change(self, doing: str, work: Callable[[], Any], note: str) -> None:
         def use(_: Any) -> None:

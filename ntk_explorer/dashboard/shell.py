@@ -14,7 +14,9 @@ from ntk_explorer.dashboard.lesson import card
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.dashboard.pages import PAGES
 from ntk_explorer.dashboard.runbar import Notices, ProgressBar, RunBar
+from ntk_explorer.dashboard.training_controls import TrainingControls
 from ntk_explorer.registry import Entry
+from ntk_explorer.sweeps.estimate import LARGE
 
 BUTTONS = {"button": {"textTransform": "none"}}
 THEME = {
@@ -37,26 +39,30 @@ class Shell:
         self.model = model
         view = model.state.view
         self._entries = _ordered()
+        self._training: TrainingControls | None = None
         self._controls = Controls(model.state.plan, hide=view.hide)
         self._cards = {e.name: card(e.label, e.extras["lesson"], model, tab=e.name) for e in self._entries}
         names = [entry.name for entry in self._entries]
         # A tab is built when it is first opened and then kept: with dynamic tabs, Bokeh measures figures that are not
         # there yet (an error in the browser), and each visit would draw them again.
-        self._places = {name: pn.Column(sizing_mode="stretch_width", margin=0) for name in names}
+        self._places = {name: _place() for name in names}
         self._tabs = pmui.Tabs(
             *((entry.label, self._places[entry.name]) for entry in self._entries),
             active=names.index(view.tab),
             sizing_mode="stretch_both",
         )
+        # Of sweeps, and of trainings: the open tab shows one of each pair.
+        self._sides = _place(), _place()
+        self._bars = _place(ProgressBar(model)), _place(ProgressBar(model.training))
         self._open(view.tab)
         explain = pmui.Button(label="Explain", icon="menu_book", variant="text", sx={"color": "white"}, margin=2)
         self.page = pmui.Page(
             title=title,
             header=header(model, explain),
-            sidebar=[RunBar(model, self._controls), self._controls],
+            sidebar=[*self._sides, self._controls],
             main=[
                 pn.Column(
-                    ProgressBar(model),
+                    *self._bars,
                     Notices(notices),
                     self._tabs,
                     address_bar(model),
@@ -90,9 +96,26 @@ class Shell:
         self.model.close()
         self._controls.upload.close()
 
+    def begin(self) -> None:
+        """Compute what the open tab shows, unless that takes long: a link is no agreement to half an hour."""
+        (self.model.training if self._trains(self.model.state.view.tab) else self.model).compute(longest=LARGE)
+
+    def _trains(self, tab: str) -> bool:
+        return bool(PAGES[tab].extras.get("trains"))
+
     def _open(self, tab: str) -> None:
+        trains = self._trains(tab)
+        if not self._sides[trains].objects:  # built when first seen: each asks the worker what its plan would cost
+            self._sides[trains][:] = self._training_side() if trains else [RunBar(self.model, self._controls)]
+        for k in (False, True):
+            self._sides[k].visible = self._bars[k].visible = k == trains
+        self._controls.sweeping = not trains
         if not self._places[tab].objects:
             self._places[tab].append(PAGES[tab](self.model))
+
+    def _training_side(self) -> list:
+        self._training = TrainingControls(self._controls, self.model.state.training, hide=self.model.state.view.hide)
+        return [RunBar(self.model.training, self._training, label="Train"), self._training]
 
     def _toggle_explain(self) -> None:
         self.page.contextbar_open = not self.page.contextbar_open
@@ -102,10 +125,18 @@ class Shell:
         if tab != self._shown_tab:
             self._shown_tab = tab
             self._open(tab)
+            if self.model.status == "idle" and PAGES[tab].extras.get("sweeps", True):
+                self.model.compute(longest=LARGE)
             self._tabs.active = list(self._places).index(tab)
             self.page.contextbar[0][:] = [self._cards[tab]]
         if event.new.plan != self._controls.plan and event.new.plan != event.old.plan:
             self._controls.show(event.new.plan)
+        if self._training is not None and event.new.training != event.old.training and event.new.trajectory:
+            self._training.take(event.new.trajectory)
+
+
+def _place(*content) -> pn.Column:
+    return pn.Column(*content, sizing_mode="stretch_width", margin=0)
 
 
 def _ordered() -> list[Entry]:

@@ -25,7 +25,7 @@ Then open it again at once, tomorrow too, and lay several sweeps over one anothe
 </div>
 """
 ANOTHER = "Another place: <code>ntk-explorer serve --store ADDRESS</code>; another size: NTK_EXPLORER_STORE_CAP."
-HINT = "Tick a sweep to open it, two or more to compare them. A click on a heading sorts."
+HINT = "Tick a sweep or a training to open it, two or more sweeps to compare them. A click on a heading sorts."
 MIDDLE = {"align-items": "center", "padding": "0 12px", "max-height": "none"}
 LONG = 1000  # characters of a message: it may hold a command
 
@@ -77,14 +77,14 @@ class Stored(pn.viewable.Viewer):
     def _refresh(self, *_) -> None:
         shelf, contents = self._shelf, self._shelf.contents
         selected, sweeps = shelf.selected, shelf.sweeps
-        alone = len(selected) == len(sweeps) == 1
+        alone = shelf.opened
         possible = {
-            "open": alone,
+            "open": alone is not None,
             "compare": sum(sweep.done > 0 for sweep in sweeps) >= 2,
             "pin": bool(selected),
             "delete": bool(selected),
             "archive": bool(selected),
-            "netcdf": alone and sweeps[0].done > 0,
+            "netcdf": alone is not None and alone.done > 0,
         }
         for name, button in self._buttons.items():
             button.disabled = bool(shelf.doing) or not possible[name]

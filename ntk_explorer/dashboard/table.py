@@ -14,6 +14,8 @@ from ntk_explorer.dashboard.shelf import Shelf
 from ntk_explorer.plots.theme import kernel_style
 from ntk_explorer.sweeps.differences import network_in_words, span
 from ntk_explorer.sweeps.kept import StoredSweep
+from ntk_explorer.sweeps.kept_grams import StoredGram
+from ntk_explorer.trajectories.kept import StoredTrajectory
 
 PAGE = 8
 TITLES = {"pinned": "pin", "bytes": "size (MB)", "seconds": "time (s)"}
@@ -53,7 +55,10 @@ def matching(table: pd.DataFrame, wanted: str) -> pd.DataFrame:
 
 
 def contents(item: Item) -> str:
-    """What is there of it: ``12 cells``, ``7 of 20 cells``, ``60 × 60 matrix``."""
+    """What is there of it: ``12 cells``, ``7 of 20 cells``, ``training, 100 epochs``, ``60 × 60 matrix``."""
+    if isinstance(item, StoredTrajectory):
+        part = "" if item.done == item.total else f", {item.done} of {item.total} parts"
+        return f"training, {item.plan.training.epochs} epochs{part}"
     if not isinstance(item, StoredSweep):
         return f"{' × '.join(map(str, item.shape))} matrix"
     there = "" if item.done == item.total else f"{item.done} of "
@@ -62,7 +67,7 @@ def contents(item: Item) -> str:
 
 def _row(item: Item) -> dict[str, Any]:
     plan, kernels = (
-        (item.plan, item.plan.kernels) if isinstance(item, StoredSweep) else (item.plan.sweep, (item.plan.kernel,))
+        (item.plan.sweep, (item.plan.kernel,)) if isinstance(item, StoredGram) else (item.plan, item.plan.kernels)
     )
     classes = f", {plan.data.classes} classes" if plan.data.classes else ""
     return {

@@ -19,9 +19,9 @@ class DataConfig(BaseModel, frozen=True, extra="forbid"):
     n: int = Field(100, ge=2, le=100_000, description="number of examples")
     classes: int | None = Field(None, ge=2, le=1000, description="use only the first classes (None: all)")
     seed: int = Field(0, ge=0, lt=2**32, description="seed of the subset, or of a toy's draw")
-    path: str | None = Field(None, description="file, for data sets that are read from one")
+    path: str | None = Field(None, description="file or folder, for data sets that are read from one")
     shape: tuple[PositiveInt, ...] | None = Field(
-        None, min_length=1, max_length=3, description="shape of one example, for data sets that can be drawn in any"
+        None, min_length=1, max_length=3, description="shape of one example, for data sets that can have any"
     )
 
 

@@ -44,9 +44,21 @@ def scale(raw: RawData, without: np.ndarray | None = None) -> Scale:
 
 def _scale_of_bytes(images: np.ndarray) -> Scale:
     """The same for images of bytes, by how often each of the 256 values occurs in a channel: exact, and small."""
-    table = np.stack([_levels(_counts(images[..., channel])) for channel in range(images.shape[-1])])
-    channels = np.arange(images.shape[-1])
-    return lambda x: table[channels, x]
+    counts = [_counts(images[..., channel]) for channel in range(images.shape[-1])]
+    mean = np.array([count @ LEVELS / count.sum() for count in counts])
+    square = [count @ (LEVELS - m) ** 2 / count.sum() for count, m in zip(counts, mean, strict=True)]
+    constant = np.array([np.count_nonzero(count) < 2 for count in counts])
+    deviation = np.where(constant, 1.0, np.sqrt(square))
+
+    def standard(x: np.ndarray) -> np.ndarray:
+        standardised = x.astype(np.float64)
+        # In place: a copy of all training images would be another gigabyte.
+        standardised -= mean
+        standardised /= deviation
+        standardised[..., constant] = 0.0
+        return standardised
+
+    return standard
 
 
 def _counts(values: np.ndarray) -> np.ndarray:
@@ -54,12 +66,3 @@ def _counts(values: np.ndarray) -> np.ndarray:
     rows = max(1, CHUNK // max(1, values[0].size))
     parts = (np.bincount(values[i : i + rows].ravel(), minlength=256) for i in range(0, len(values), rows))
     return sum(parts, np.zeros(256, dtype=np.int64))
-
-
-def _levels(counts: np.ndarray) -> np.ndarray:
-    """Standardised value of each of 0..255 [256]."""
-    if np.count_nonzero(counts) < 2:
-        return np.zeros(256)
-    mean = counts @ LEVELS / counts.sum()
-    deviation = np.sqrt(counts @ (LEVELS - mean) ** 2 / counts.sum())
-    return (LEVELS - mean) / deviation

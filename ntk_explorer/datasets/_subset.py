@@ -13,8 +13,8 @@ from ntk_explorer.errors import InvalidInput, explain_validation
 from ntk_explorer.registry import Registry
 
 # Loaders are functions `(config: DataConfig) -> RawData`. Tags: "classification" or "regression"; "image" when
-# examples have height, width and channels; "file" when `path` is read; "any-shape" when `shape` is. `split` is how
-# many examples to train and to test on where nobody says.
+# examples have height, width and channels; "file" or "folder" when `path` names one; "any-shape" when `shape` is read.
+# `split` is how many examples to train and to test on where nobody says; `publication` where files come from.
 DATASETS = Registry("data set", "ntk_explorer.datasets")
 
 
@@ -32,12 +32,13 @@ def load_dataset(
     Subsets of one seed are nested: the first 50 rows of ``n=100`` are the subset ``n=50``.
 
     Args:
-        name: a name of ``DATASETS``: digits, rings, sphere, sine, step, npz.
+        name: a name of ``DATASETS``, for instance digits, rings, cifar10 or npz.
         n: number of examples; None means 100, or all of a smaller source.
         classes: use only this many classes, the first in order of their labels; None means all.
         seed: seed of the subset, or of a toy's draw.
-        path: the file, for data sets that are read from one.
-        shape: shape of one example, for data sets that can be drawn in any (sphere).
+        path: the file or folder, for data sets that are read from one; published ones are looked for in the data
+            folder otherwise.
+        shape: shape of one example, for data sets that can have any (sphere, folder).
 
     Returns:
         A :class:`LabelledData` with ``x`` [n, *shape] float64, labels ``y`` [n] and one-hot ``targets`` [n, c].
@@ -117,7 +118,7 @@ def _load(config: DataConfig, *, whole: bool) -> LabelledData:
 
 def _source(config: DataConfig) -> RawData:
     entry = DATASETS[config.name]
-    if config.path is not None and "file" not in entry.tags:
+    if config.path is not None and not entry.tags & {"file", "folder"}:
         raise InvalidInput(f"{config.name!r} is not read from a file, got path={config.path!r}", "Leave path out.")
     if config.shape is not None and "any-shape" not in entry.tags:
         problem = f"Examples of {config.name!r} have a shape of their own, got shape={config.shape}"
@@ -127,7 +128,7 @@ def _source(config: DataConfig) -> RawData:
 
 def _labelled(raw: RawData, rows: np.ndarray, config: DataConfig, standard: Scale) -> LabelledData:
     """The chosen rows, standardised, with their targets."""
-    x = raw.x[rows]
+    x = np.ascontiguousarray(raw.x[rows])  # a source may be a view with its axes in another order
     if raw.task == "regression":
         y = targets = raw.y[rows]
     else:

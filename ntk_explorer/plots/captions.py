@@ -36,6 +36,11 @@ def training(ds: xr.Dataset) -> str:
     return " · ".join(part for part in parts if part)
 
 
+def regression(ds: xr.Dataset) -> str:
+    """The same with the number of examples that the kernels' regression uses."""
+    return f"{training(ds)} · regression on {ds.sizes['x1']}"
+
+
 def _plan(ds: xr.Dataset) -> dict:
     return json.loads(ds.attrs.get("plan", "{}"))
 

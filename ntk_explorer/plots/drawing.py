@@ -10,7 +10,12 @@ import numpy as np
 
 from ntk_explorer.plots import theme
 
-Columns = dict[str, np.ndarray]
+Columns = dict[str, Any]
+
+
+def outline(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> Columns:
+    """What the source of a band holds: the corners of its outline."""
+    return {"x": np.concatenate([x, x[::-1]]), "y": np.concatenate([high, low[::-1]])}
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,7 @@ class Layer:
     def columns(self) -> Columns:
         """What the source of this layer holds in Bokeh."""
         if self.kind is hv.Area:
-            x, low, high = self.data
-            return {"x": np.concatenate([x, x[::-1]]), "y": np.concatenate([low, high[::-1]])}
+            return outline(*self.data)
         return {str(dimension): np.asarray(values) for dimension, values in zip(self.dims, self.data, strict=True)}
 
     def element(self) -> tuple:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 import holoviews as hv
 import numpy as np
 import xarray as xr
 
+from ntk_explorer.errors import InvalidInput
 from ntk_explorer.plots import theme
-from ntk_explorer.plots.drawing import Layer
+from ntk_explorer.plots.compare import legend_columns
+from ntk_explorer.plots.drawing import Drawing, Layer
 
 Scale = Literal["log", "linear"]
 Seed = int | Literal["all"]
@@ -19,6 +24,8 @@ UNTRAINED = 0.4
 LABELS = {"log": "epoch (0: untrained; logarithmic from 1 on)", "linear": "epoch (0: untrained)"}
 EPOCH, HIGHEST = hv.Dimension("epoch"), hv.Dimension("highest")
 BEYOND = 1e30
+PERCENT = 100.0
+GLYPH = 44  # pixels in the legend: long enough to tell dashes from dots behind a marker
 
 
 def place(epochs, scale: Scale = "log") -> np.ndarray:
@@ -42,15 +49,16 @@ def epoch_axis(ds: xr.Dataset, scale: Scale = "log") -> dict:
     return {"logx": True, "xlim": xlim, "xticks": [(UNTRAINED, "0"), *ticks]}
 
 
-def kernel_epoch(ds: xr.Dataset, epoch: int | None) -> int:
-    """The last epoch not after this one at which there are kernels; of None the last at all.
+def kernel_epoch(ds: xr.Dataset, epoch: int | None, width: int | None = None, seed: Seed = "all") -> int:
+    """The last epoch not after this one at which the kernels of a run are there; of None the last at all.
 
-    While a training is running, an epoch whose kernels are not there yet gives the one before it.
+    Before the first of them, the first epoch of the plan.
     """
-    at = ds["at"].values
-    there = at[ds["eigenvalues"].notnull().any([d for d in ds["eigenvalues"].dims if d != "at"]).values]
+    values = ds["eigenvalues"] if width is None else ds["eigenvalues"].sel(width=[width])
+    values = values if seed == "all" else values.isel(seed=[min(seed, ds.sizes["seed"] - 1)])
+    there = ds["at"].values[values.notnull().any([d for d in values.dims if d != "at"]).values]
     earlier = there if epoch is None else there[there <= epoch]
-    return int(earlier.max()) if earlier.size else int(at.min())
+    return int(earlier.max()) if earlier.size else int(ds["at"].values.min())
 
 
 def last_epoch(ds: xr.Dataset) -> int:
@@ -87,37 +95,105 @@ def seeds(ds: xr.Dataset, seed: Seed) -> str:
     return "seed 0" if ds.sizes["seed"] == 1 else f"mean and range of {ds.sizes['seed']} seeds"
 
 
-def band_and_curve(
-    epochs: np.ndarray, values: np.ndarray, ydim: hv.Dimension, scale: Scale, *,
-    name: str, label: str, said: str, color: str, logarithmic: bool, marker: str = "", width: float = 2.5,
-    dash: str = "solid",
-) -> list[Layer]:  # fmt: skip
-    """The band over seeds and the mean of values [epoch, seed]; with a ``marker`` the mean's points as well.
+@dataclass(frozen=True)
+class Line:
+    """How one quantity is drawn along the epochs; with a ``marker`` its points are shown."""
 
-    ``said`` is what hovering calls the line.
-    """
+    name: str
+    label: str
+    color: str
+    marker: str = ""
+    dash: str = "solid"
+    width: float = 2.5
+
+
+def band_and_curve(
+    line: Line, epochs: np.ndarray, values: np.ndarray, ydim: hv.Dimension, scale: Scale, *, logarithmic: bool
+) -> list[Layer]:
+    """The band over seeds and the mean of values [epoch, seed], and the mean's points where the line has a marker."""
     mean, low, high = spread(values, logarithmic=logarithmic)
     seen = np.isfinite(mean)
-    where, when = place(epochs[seen], scale), epochs[seen].astype(float)
-    dims = [place_dimension(scale), ydim]
-    hover = {"tools": ["hover"], "hover_tooltips": [("", said), ("epoch", "@epoch"), (ydim.label, f"@{ydim.name}")]}
-    look, line = {"color": color}, (where, mean[seen], when)
-    band = look | {"fill_alpha": 0.15, "line_alpha": 0}
-    drawn = look | {"line_width": width, "line_dash": dash} | ({} if marker else hover)
-    layers = [
-        Layer(hv.Area, (where, low[seen], high[seen]), [*dims, HIGHEST], name, label, band),
-        Layer(hv.Curve, line if not marker else line[:2], [*dims, *([] if marker else [EPOCH])], name, label, drawn),
+    where, dims, look = place(epochs[seen], scale), [place_dimension(scale), ydim], {"color": line.color}
+    points, names = (where, mean[seen], epochs[seen].astype(float)), (line.name, line.label)
+    hover = {"tools": ["hover"], "hover_tooltips": [("", line.label), ("epoch", "@epoch"), (ydim.label, f"@{ydim}")]}
+    band, drawn = (
+        look | {"fill_alpha": 0.15, "line_alpha": 0},
+        look | {"line_width": line.width, "line_dash": line.dash},
+    )
+    layers = [Layer(hv.Area, (where, low[seen], high[seen]), [*dims, HIGHEST], *names, band)]
+    if not line.marker:
+        return [*layers, Layer(hv.Curve, points, [*dims, EPOCH], *names, drawn | hover)]
+    dots = look | {"marker": line.marker, "size": 8} | hover
+    return [
+        *layers,
+        Layer(hv.Curve, points[:2], dims, *names, drawn),
+        Layer(hv.Scatter, points, [*dims, EPOCH], *names, dots),
     ]
-    if marker:
-        dots = look | {"marker": marker, "size": 8} | hover
-        layers.append(Layer(hv.Scatter, line, [*dims, EPOCH], name, label, dots))
-    return layers
 
 
-def now_line(ydim: hv.Dimension, epoch: int | None, scale: Scale, *, logarithmic: bool) -> Layer:
-    """A vertical line at the current epoch, through any zoom; empty without one."""
+def now_line(ydim: hv.Dimension, epoch: int | None, scale: Scale, ylim: tuple[float, float], logy: bool) -> Layer:
+    """A vertical line at the current epoch, longer than the axis, so that it reaches through a zoom; else empty."""
+    low, high = ylim
+    # Browsers draw nothing at all of a line whose ends are too many screens away.
+    ends = [low / BEYOND, high * BEYOND] if logy else [low - 100 * (high - low), high + 100 * (high - low)]
     x = place([epoch, epoch], scale) if epoch is not None else np.empty(0)
-    ends = [1 / BEYOND if logarithmic else -BEYOND, BEYOND]
-    y = np.array(ends if epoch is not None else [])
     look = {"color": theme.CHOSEN, "line_width": 2, "line_alpha": 0.8}
-    return Layer(hv.Curve, (x, y), [place_dimension(scale), ydim], "now", "", look)
+    return Layer(hv.Curve, (x, np.array(ends)[: x.size]), [place_dimension(scale), ydim], "now", "", look)
+
+
+def drawing(
+    ds: xr.Dataset,
+    lines: list[tuple[Line, xr.DataArray]],
+    ydim: hv.Dimension,
+    title: str,
+    *,
+    width: int,
+    seed: Seed,
+    epoch: int | None,
+    scale: Scale,
+    logarithmic: bool,
+    beside: bool = False,
+    behind: list[Layer] | None = None,
+) -> Drawing:
+    """A figure along the epochs: a band and a curve per line, the marker line, the legend below or beside.
+
+    Values have dimensions seed and either ``at`` or ``epoch``; of those with all widths one is drawn, but the limits
+    hold for all of them, so that nothing but the curves moves from width to width.
+    """
+    layers = list(behind or [])
+    for line, values in lines:
+        here = values.sel(width=width) if "width" in values.dims else values
+        axis = "at" if "at" in here.dims else "epoch"
+        table = of_seed(here.transpose(axis, "seed"), seed)
+        layers += band_and_curve(line, ds[axis].values, table, ydim, scale, logarithmic=logarithmic)
+    everything = np.concatenate([values.values.ravel() for _, values in lines])
+    ylim = theme.log_limits(everything) if logarithmic else theme.padded(everything)
+    layers.append(now_line(ydim, epoch, scale, ylim, logarithmic))
+    ticks = {"yticks": theme.log_ticks(ylim)} if logarithmic else {}
+    legend = {layer.label: layer.label for layer in layers if layer.label}
+    options = {"ylim": ylim, "logy": logarithmic, "legend": legend}
+    where = {"legend_position": "right"} if beside else below(legend)
+    return Drawing(layers, title, options | where | ticks | epoch_axis(ds, scale))
+
+
+def below(legend: Iterable[str]) -> dict:
+    """A legend under the figure, where it hides nothing, in as many columns as fit a narrow page."""
+    look = {"click_policy": "hide", "glyph_width": GLYPH, "margin": 0, "padding": 2, "spacing": 8}
+    return {"legend_position": "bottom", "legend_cols": legend_columns(list(legend)), "legend_opts": look}
+
+
+def require_entk(ds: xr.Dataset, variable: str) -> None:
+    """Refuse a figure of distances from the eNTK where that, or any kernel beside it, was not followed."""
+    if variable not in ds or not ds.sizes["compared"]:
+        raise InvalidInput("This training did not follow the eNTK and a kernel to compare with it", "Add both kernels.")
+
+
+def first(ds: xr.Dataset, width: int | None) -> int:
+    """The width, or the first of the trajectory where none is given."""
+    return int(ds["width"].values[0]) if width is None else width
+
+
+def predictors(ds: xr.Dataset) -> list[str]:
+    """``network`` and, where it was trained too, ``linearised``."""
+    planned = json.loads(ds.attrs.get("plan", "{}")).get("linearised", True)
+    return ["network", "linearised"] if planned and "linearised_train_loss" in ds else ["network"]

@@ -31,11 +31,12 @@ def example_picture(data: LabelledData, index: int) -> hv.Overlay:
 
 
 def _image(data: LabelledData, index: int) -> hv.Overlay:
-    images = np.asarray(data.images, dtype=float)
-    pixels = images[index]
+    images = np.asarray(data.images)  # of bytes, where there are many: only one is converted
+    pixels = images[index].astype(float)
     places = np.arange(pixels.shape[1]), np.arange(pixels.shape[0])
     # One range for all examples, so that a faint image looks faint.
-    low, span = images.min(), np.ptp(images) or 1.0
+    low, high = float(images.min()), float(images.max())
+    span = high - low or 1.0
     shares = (pixels - low) / span
     if pixels.shape[2] == 3:
         picture = hv.RGB((*places, *np.moveaxis(shares, 2, 0)), ["column", "row"]), {}

@@ -35,11 +35,11 @@ _CORNERS = {
 }
 
 
-def figure_png(figure: hv.Overlay, *, dpi: int = 150) -> bytes:
+def figure_png(figure: hv.Overlay | hv.Layout, *, dpi: int = 150) -> bytes:
     """A figure of this package as a PNG picture.
 
     Args:
-        figure: what one of the functions of this package returns.
+        figure: what one of the functions of this package returns; a layout is drawn side by side.
         dpi: dots per inch; a picture is 9 inches wide, that of a matrix 6.4.
 
     Returns:
@@ -51,15 +51,17 @@ def figure_png(figure: hv.Overlay, *, dpi: int = 150) -> bytes:
     return _save(figure, "png", dpi=dpi)
 
 
-def figure_svg(figure: hv.Overlay) -> bytes:
+def figure_svg(figure: hv.Overlay | hv.Layout) -> bytes:
     """A figure of this package as an SVG drawing; arguments and errors as for :func:`figure_png`."""
     return _save(figure, "svg", metadata={"Date": None})
 
 
-def _save(figure: hv.Overlay, format: str, **options) -> bytes:
-    size = SQUARE if _options(figure, "plot").get("frame_width") else INCHES
-    canvas, file = Figure(figsize=size, layout="constrained"), io.BytesIO()
-    _draw(canvas.subplots(), figure)
+def _save(figure: hv.Overlay | hv.Layout, format: str, **options) -> bytes:
+    parts = list(figure) if isinstance(figure, hv.Layout) else [figure]
+    width, height = SQUARE if _options(parts[0], "plot").get("frame_width") else INCHES
+    canvas, file = Figure(figsize=(width * len(parts), height), layout="constrained"), io.BytesIO()
+    for axes, part in zip(canvas.subplots(1, len(parts), squeeze=False)[0], parts, strict=True):
+        _draw(axes, part)
     with rc_context({"svg.hashsalt": "ntk-explorer"}):
         canvas.savefig(file, format=format, **options)
     return file.getvalue()
@@ -145,7 +147,8 @@ def _area(axes: Axes, element, style: dict):
 def _dots(axes: Axes, element, style: dict):
     columns = _columns(element)
     hollow = style.get("fill_alpha") == 0
-    color = style.get("line_color", style.get("color"))
+    edge = style.get("line_color", "none")
+    color = edge if hollow else style.get("color", edge)
     if color in [dimension.name for dimension in element.vdims]:
         color = list(element.dimension_values(color))
     return axes.scatter(
@@ -154,7 +157,7 @@ def _dots(axes: Axes, element, style: dict):
         marker=style.get("marker", "o"),
         alpha=style.get("alpha"),
         facecolors="none" if hollow else color,
-        edgecolors=color if hollow else "none",
+        edgecolors=edge,
         linewidths=style.get("line_width", 0),
     )
 
@@ -178,13 +181,16 @@ def _image(axes: Axes, element, style: dict):
         origin="lower",
         extent=(left, right, bottom, top),
         interpolation="nearest",
+        aspect="auto",  # the frame is square already
     )
 
 
 def _rgb(axes: Axes, element, _style: dict):
     channels = np.stack([element.dimension_values(d, flat=False) for d in element.vdims[:3]], axis=-1)
     left, bottom, right, top = element.bounds.lbrt()
-    return axes.imshow(channels, origin="lower", extent=(left, right, bottom, top), interpolation="nearest")
+    return axes.imshow(
+        channels, origin="lower", extent=(left, right, bottom, top), interpolation="nearest", aspect="auto"
+    )
 
 
 def _labels(axes: Axes, element, style: dict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from importlib.metadata import version
+from typing import Any
 
 import holoviews as hv
 import numpy as np
@@ -77,12 +78,18 @@ def html_report(ds: xr.Dataset, *, heading: str = "Kernels against width", code:
     """
     figures = [convergence(ds), convergence(ds, "largest_eigenvalue_error"), condition_numbers(ds)]
     figures += [] if missing_limit(ds) else [distance_to_limit(ds)]
-    parts = [_model(figure) for figure in figures]
-    parts.insert(1, _scrubbed(ds))
+    widths = [int(width) for width in ds["width"].values]
+    parts = [model(figure) for figure in figures]
+    parts.insert(1, scrubbed("width", widths, [_at(ds, width) for width in widths]))
+    return page(ds, parts, heading=heading, setup=f"{captions.setup(ds)} · {captions.runs(ds)}", code=code)
+
+
+def page(ds: xr.Dataset, parts: list[Model], *, heading: str, setup: str, code: str) -> str:
+    """The HTML file of some Bokeh models, with the plan and the record of the results."""
     script, places = components(parts, wrap_script=True)
     texts = {
         "heading": heading,
-        "setup": f"{captions.setup(ds)} · {captions.runs(ds)}",
+        "setup": setup,
         "configuration": yaml.safe_dump(json.loads(ds.attrs["plan"]), sort_keys=False, allow_unicode=True),
         "record": _record(ds),
     }
@@ -96,12 +103,17 @@ def html_report(ds: xr.Dataset, *, heading: str = "Kernels against width", code:
     )
 
 
-def _scrubbed(ds: xr.Dataset) -> Model:
-    """Spectra and, for few examples, matrices of the first seed, with a slider that needs no server."""
-    widths = [int(width) for width in ds["width"].values]
-    states = [[_model(figure) for figure in _at(ds, width)] for width in widths]
-    shown, names = states[-1], [str(width) for width in widths]
-    slider = CategoricalSlider(categories=names, value=names[-1], title="width", width=400)
+def scrubbed(what: str, places: list[int], states: list[list[hv.Overlay]]) -> Model:
+    """Figures with a slider through their states that needs no server; at first they show the last state.
+
+    Args:
+        what: the slider moves through.
+        places: its values.
+        states: the same figures at each of them; the first stands above the others.
+    """
+    drawn, names = [[model(figure) for figure in figures] for figures in states], [str(place) for place in places]
+    shown = drawn[-1]
+    slider = CategoricalSlider(categories=names, value=names[-1], title=what, width=400)
     button = Button(label="▶ Play", width=90)
     things = {
         "slider": slider,
@@ -109,12 +121,12 @@ def _scrubbed(ds: xr.Dataset) -> Model:
         "sources": [renderer.data_source for figure in shown for renderer in figure.renderers],
         "figures": shown,
         "mappers": _mappers(shown),
-        "states": [_state(figures) for figures in states],
+        "states": [_state(figures) for figures in drawn],
     }
     slider.js_on_change("value", CustomJS(args=things, code=_SHOW))
     button.js_on_click(CustomJS(args={"slider": slider, "button": button, "names": names}, code=_PLAY))
-    first, *matrices = shown
-    return column(row(slider, button), first, row(*matrices), sizing_mode="stretch_width")
+    first, *others = shown
+    return column(row(slider, button), first, row(*others), sizing_mode="stretch_width")
 
 
 def _at(ds: xr.Dataset, width: int) -> list[hv.Overlay]:
@@ -148,11 +160,12 @@ def _mappers(figures: list) -> list:
     return [r.glyph.color_mapper for figure in figures for r in figure.renderers if hasattr(r.glyph, "color_mapper")]
 
 
-def _model(figure: hv.Overlay):
-    model = hv.renderer("bokeh").get_plot(figure).state
-    if not model.frame_width:
-        model.update(sizing_mode="stretch_width", height=HEIGHT)
-    return model
+def model(figure: hv.Overlay) -> Any:
+    """The Bokeh model of a figure, as wide as the page unless it has a size of its own."""
+    drawn = hv.renderer("bokeh").get_plot(figure).state
+    if not drawn.frame_width:
+        drawn.update(sizing_mode="stretch_width", height=HEIGHT)
+    return drawn
 
 
 def _record(ds: xr.Dataset) -> str:

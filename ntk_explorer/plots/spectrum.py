@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from ntk_explorer.plots import FIGURES, captions, theme
+from ntk_explorer.plots.drawing import Columns, outline
 from ntk_explorer.plots.width import HIGHEST, seed_band
 from ntk_explorer.spectra.eigen import noise_floor
 
@@ -50,7 +51,7 @@ def spectra_columns(
     seed: int | Literal["all"] = 0,
     *,
     ghost: tuple[xr.Dataset, int] | None = None,
-) -> tuple[list[dict[str, np.ndarray]], str]:
+) -> tuple[list[Columns], str]:
     """What the sources of the figure that :func:`spectra` draws hold, in drawing order, and its title.
 
     A figure that is on the screen already is brought to another width with these in a few milliseconds, a
@@ -76,22 +77,16 @@ def draw(ds: xr.Dataset, width: int, seed: int | Literal["all"], ghost, *, limit
     )
 
 
-def fill(
-    ds: xr.Dataset, width: int, seed: int | Literal["all"], ghost, *, when: str = ""
-) -> tuple[list[dict[str, np.ndarray]], str]:
+def fill(ds: xr.Dataset, width: int, seed: int | Literal["all"], ghost, *, when: str = "") -> tuple[list[Columns], str]:
     """What the sources of :func:`draw`'s figure hold, and its title."""
     series, title = _series(ds, width, seed, ghost, when)
-    columns = [_outline(*_below_floor(ds, width, seed))]
+    columns = [outline(*_below_floor(ds, width, seed))]
     for before, (ranks, mean, low, high) in series.values():
-        columns += [_points(*before), _outline(ranks, low, high), _points(ranks, mean)]
+        columns += [_points(*before), outline(ranks, low, high), _points(ranks, mean)]
     return columns, title
 
 
-def _outline(ranks: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, np.ndarray]:
-    return {"x": np.concatenate([ranks, ranks[::-1]]), "y": np.concatenate([low, high[::-1]])}
-
-
-def _points(ranks: np.ndarray, values: np.ndarray) -> dict[str, np.ndarray]:
+def _points(ranks: np.ndarray, values: np.ndarray) -> Columns:
     return {RANK.name: ranks, EIGENVALUE.name: values}
 
 
@@ -111,7 +106,7 @@ def _curves(ds: xr.Dataset, width: int, seed: int | Literal["all"]) -> tuple[dic
     """Per kernel (ranks, mean, low, high) in the lifted kernel, and how many eigenvalues are below rounding."""
     curves, hidden, outputs = {}, 0, captions.counts(ds)[1]
     for name, table in zip(ds["kernel"].values, _tables(ds, width, seed), strict=True):
-        values, missing = _above_rounding(ds, table, axis=0)
+        values, missing = above_rounding(ds, table, axis=0)
         ranks, lifted = _lifted(str(name), values, outputs)
         band = seed_band(lifted)
         seen = np.isfinite(band[0])
@@ -128,11 +123,11 @@ def _tables(ds: xr.Dataset, width: int, seed: int | Literal["all"]) -> np.ndarra
 
 def spectrum_limits(ds: xr.Dataset) -> tuple[tuple[float, float], tuple[float, float]]:
     """Limits (x, y) that hold for every width, seed and kernel of a sweep."""
-    values, _ = _above_rounding(ds, ds["eigenvalues"].values, axis=ds["eigenvalues"].get_axis_num("rank"))
+    values, _ = above_rounding(ds, ds["eigenvalues"].values, axis=ds["eigenvalues"].get_axis_num("rank"))
     return theme.log_limits([1, ds.sizes["rank"]], pad=0.02), theme.log_limits(values, pad=0.03)
 
 
-def _above_rounding(ds: xr.Dataset, values: np.ndarray, *, axis: int) -> tuple[np.ndarray, int]:
+def above_rounding(ds: xr.Dataset, values: np.ndarray, *, axis: int) -> tuple[np.ndarray, int]:
     """Spectra along one axis without what rounding made of them, and how many eigenvalues that leaves out."""
     finite = np.isfinite(values)
     count = finite.sum(axis=axis, keepdims=True)
@@ -146,8 +141,8 @@ def _noise(ds: xr.Dataset, largest, count):
 
 
 def _floor(ds: xr.Dataset, width: int, seed: int | Literal["all"]) -> float:
-    """The noise floor of the eNTK, the highest over the seeds; 0 before its eigenvalues are there."""
-    values = ds["eigenvalues"].sel(width=width, kernel="entk").transpose("rank", "seed").values
+    """The noise floor of the first kernel, the eNTK, the highest over the seeds; 0 before its eigenvalues are there."""
+    values = ds["eigenvalues"].sel(width=width).isel(kernel=0).transpose("rank", "seed").values
     values = values if seed == "all" else values[:, [min(seed, values.shape[1] - 1)]]
     return float(_noise(ds, np.nanmax(values, initial=0.0), len(values)))
 

@@ -6,9 +6,9 @@ import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from ntk_explorer.plots import FIGURES, matrices, spectrum, theme
+from ntk_explorer.plots import FIGURES, epochs, matrices, spectrum, theme
 from ntk_explorer.plots.drawing import Columns
-from ntk_explorer.plots.epochs import Seed, kernel_epoch
+from ntk_explorer.plots.epochs import Seed
 
 
 @FIGURES.register("trained_kernel", label="Gram matrix at an epoch", data="trajectory")
@@ -19,7 +19,7 @@ def trained_kernel(
     seed: int = 0,
     epoch: int | None = None,
     *,
-    relative: bool = False,
+    relative: bool = True,
     selected: tuple[int, int] | None = None,
 ) -> hv.Overlay:
     """A Gram matrix sorted by class, in colours that all kernels and epochs of its width and seed share.
@@ -30,7 +30,8 @@ def trained_kernel(
         width: a width of the trajectory.
         seed: a seed whose matrices have been kept.
         epoch: the kernels are those of the last kernel epoch up to here; None for the last at all.
-        relative: divide by the mean of the diagonal, which leaves the pattern and not the size.
+        relative: divide by the mean of the diagonal, which leaves the pattern: a kernel may grow tenfold while the
+            network learns, and at its own size the first would be all dark.
         selected: a pair of examples (i, j) to mark.
 
     Returns:
@@ -48,7 +49,7 @@ def trained_kernel_columns(
     seed: int = 0,
     epoch: int | None = None,
     *,
-    relative: bool = False,
+    relative: bool = True,
     selected: tuple[int, int] | None = None,
 ) -> tuple[list[Columns], str]:
     """What the sources of :func:`trained_kernel` hold, in drawing order, and its title; only the epoch may change."""
@@ -59,7 +60,7 @@ def trained_kernel_columns(
 def _matrix(ds, kernel, width, seed, epoch, relative) -> tuple[np.ndarray, tuple[float, float], dict]:
     """The matrix, the range of colours, and what the title says."""
     every = matrices.at(ds["gram"], width, seed).transpose("kernel", "at", "x1", "x2")
-    values, when = every.values, kernel_epoch(ds, epoch)
+    values, when = every.values, epochs.kernel_epoch(ds, epoch, width, seed)
     if relative:
         values = values / np.trace(values, axis1=2, axis2=3)[..., None, None] * values.shape[-1]
     shown = values[list(every["kernel"].values).index(kernel), list(every["at"].values).index(when)]
@@ -84,24 +85,24 @@ def trained_spectra(ds: xr.Dataset, width: int, seed: Seed = 0, epoch: int | Non
     Returns:
         An overlay of the noise floor and a ghost, a band and a curve per kernel.
     """
-    here, before, when = _spectra(ds, epoch)
-    return spectrum.draw(here, width, seed, (before, width), limits=spectrum.spectrum_limits(_exact(ds)), when=when)
+    here, before, when = _spectra(ds, width, seed, epoch)
+    return spectrum.draw(here, width, seed, (before, width), limits=spectrum.spectrum_limits(exact(ds)), when=when)
 
 
 def trained_spectra_columns(
     ds: xr.Dataset, width: int, seed: Seed = 0, epoch: int | None = None
 ) -> tuple[list[Columns], str]:
     """What the sources of :func:`trained_spectra` hold, in drawing order, and its title."""
-    here, before, when = _spectra(ds, epoch)
+    here, before, when = _spectra(ds, width, seed, epoch)
     return spectrum.fill(here, width, seed, (before, width), when=when)
 
 
-def _spectra(ds: xr.Dataset, epoch: int | None) -> tuple[xr.Dataset, xr.Dataset, str]:
-    exact, when = _exact(ds), kernel_epoch(ds, epoch)
-    return exact.sel(at=when), exact.isel(at=0), f", epoch {when}"
+def _spectra(ds: xr.Dataset, width: int, seed: Seed, epoch: int | None) -> tuple[xr.Dataset, xr.Dataset, str]:
+    spectra, when = exact(ds), epochs.kernel_epoch(ds, epoch, width, seed)
+    return spectra.sel(at=when), spectra.isel(at=0), f", epoch {when}"
 
 
-def _exact(ds: xr.Dataset) -> xr.Dataset:
+def exact(ds: xr.Dataset) -> xr.Dataset:
     """The spectra, with the precision of kernels: float64, whatever the network was trained in."""
     sizes = ds[["eigenvalues"]].assign_coords(x1=("x1", np.arange(ds.sizes["x1"])))
     return sizes.assign_attrs(ds.attrs, dtype="float64", precision="highest")

@@ -9,28 +9,14 @@ import holoviews as hv
 import numpy as np
 import xarray as xr
 
-from ntk_explorer.plots import FIGURES, captions, theme
+from ntk_explorer.plots import FIGURES, captions, epochs, theme
 from ntk_explorer.plots.drawing import Columns, Drawing, Layer
-from ntk_explorer.plots.epochs import (
-    BEYOND,
-    HIGHEST,
-    Scale,
-    Seed,
-    band_and_curve,
-    epoch_axis,
-    now_line,
-    of_seed,
-    place,
-    place_dimension,
-    seeds,
-    spread,
-)
+from ntk_explorer.plots.epochs import Line, Scale, Seed
 
 Quantity = Literal["loss", "accuracy"]
 LOSSES = {"cross_entropy": "loss (cross-entropy per example)", "squared": "loss (½‖f(x) − y‖² per example)"}
 PARTS = {"train": ("training", "solid"), "test": ("test", "dashed")}
 RATE = hv.Dimension("rate", label="learning rate η")
-PERCENT = 100.0
 
 
 @FIGURES.register("learning_curves", label="Loss and accuracy by epoch", data="trajectory")
@@ -77,7 +63,12 @@ def learning_curves_columns(
 
 @FIGURES.register("learning_rates", label="Learning rate and its limit", data="trajectory")
 def learning_rates(
-    ds: xr.Dataset, width: int | None = None, seed: Seed = "all", epoch: int | None = None, *, scale: Scale = "log"
+    ds: xr.Dataset,
+    width: int | None = None,
+    seed: Seed = "all",
+    epoch: int | None = None,
+    *,
+    scale: Scale = "log",
 ) -> hv.Overlay:
     """The learning rate beside 2/λ_max(Θ/n), above which gradient descent on the linearised network diverges.
 
@@ -88,95 +79,63 @@ def learning_rates(
 
 
 def learning_rates_columns(
-    ds: xr.Dataset, width: int | None = None, seed: Seed = "all", epoch: int | None = None, *, scale: Scale = "log"
+    ds: xr.Dataset,
+    width: int | None = None,
+    seed: Seed = "all",
+    epoch: int | None = None,
+    *,
+    scale: Scale = "log",
 ) -> tuple[list[Columns], str]:
     """What the sources of :func:`learning_rates` hold, in drawing order, and its title."""
     return _rates(ds, width, seed, epoch, scale).columns()
 
 
 def _curves(ds, quantity, width, seed, epoch, scale) -> Drawing:
-    width, logarithmic = first(ds, width), quantity == "loss"
-    unit = 1.0 if logarithmic else PERCENT
+    width, logarithmic = epochs.first(ds, width), quantity == "loss"
+    read = _read(ds, quantity, width, seed, epoch)
+    title = f"{quantity.capitalize()} at width {width}, {epochs.seeds(ds, seed)}{read}\n{captions.training(ds)}"
     ydim = hv.Dimension(quantity, label=_loss_label(ds) if logarithmic else "accuracy (%)")
-    layers, legend, now = [], {}, {}
-    for who in predictors(ds):
-        style, prefix = theme.predictor_style(who), "" if who == "network" else f"{who}_"
+    where = {"width": width, "seed": seed, "epoch": epoch, "scale": scale}
+    return epochs.drawing(ds, _lines(ds, quantity), ydim, title, **where, logarithmic=logarithmic)
+
+
+def _lines(ds: xr.Dataset, quantity: Quantity) -> list[tuple[Line, xr.DataArray]]:
+    """A line and its values: a colour for each network, dashes for the test examples."""
+    lines = []
+    for who in epochs.predictors(ds):
+        style, thick = theme.predictor_style(who), 3.0 if who == "network" else 2.0
         for part, (said, dash) in PARTS.items():
-            table, label = ds[f"{prefix}{part}_{quantity}"].sel(width=width), f"{style.label}, {said}"
-            values = unit * of_seed(table.transpose("epoch", "seed"), seed)
-            look = {"name": f"{who}_{part}", "label": label, "said": label, "color": style.color, "dash": dash}
-            layers += band_and_curve(
-                ds["epoch"].values, values, ydim, scale, **look, logarithmic=logarithmic, width=_WIDTHS[who]
-            )
-            legend[label] = label
-            now |= {said: _value(ds, values, epoch)} if who == "network" else {}
-    layers.append(now_line(ydim, epoch, scale, logarithmic=logarithmic))
-    everything = [unit * ds[f"{p}{part}_{quantity}"].values for p in _prefixes(ds) for part in PARTS]
-    where = _read(now, quantity, epoch)
-    title = f"{quantity.capitalize()} at width {width}, {seeds(ds, seed)}{where}\n{captions.training(ds)}"
-    return Drawing(layers, title, _frame(ds, everything, scale, logarithmic) | {"legend": legend})
-
-
-_WIDTHS = {"network": 3.0, "linearised": 2.0}
+            line = Line(f"{who}_{part}", f"{style.label}, {said}", style.color, dash=dash, width=thick)
+            values = ds[f"{part}_{quantity}" if who == "network" else f"{who}_{part}_{quantity}"]
+            lines.append((line, values if quantity == "loss" else epochs.PERCENT * values))
+    return lines
 
 
 def _rates(ds, width, seed, epoch, scale) -> Drawing:
-    width = first(ds, width)
-    limit = of_seed(ds["learning_rate_limit"].sel(width=width).transpose("at", "seed"), seed)
-    rate = of_seed(_by_epoch(ds, "learning_rate").sel(width=width).transpose("epoch", "seed"), seed)
-    style, kernel = theme.predictor_style("network"), theme.kernel_style("entk")
-    names = {
-        "rate": "learning rate η",
-        "limit": "limit 2/λ_max(Θ/n)",
-        "beyond": "full-batch gradient descent diverges",
-    }
-    beyond, dims = {"color": theme.GREY, "fill_alpha": 0.2, "line_alpha": 0}, [place_dimension(scale), RATE, HIGHEST]
-    layers = [
-        Layer(hv.Area, _above(ds, limit, scale), dims, "beyond", names["beyond"], beyond),
-        *band_and_curve(
-            ds["at"].values, limit, RATE, scale, name="limit", label=names["limit"], said=names["limit"],
-            color=kernel.color, marker=kernel.marker, logarithmic=True,
-        ),
-        *band_and_curve(
-            ds["epoch"].values, rate, RATE, scale, name="rate", label=names["rate"], said=names["rate"],
-            color=style.color, logarithmic=True, width=3,
-        ),
-        now_line(RATE, epoch, scale, logarithmic=True),
-    ]  # fmt: skip
-    title = f"Learning rate and its limit at width {width}, {seeds(ds, seed)}"
-    everything = [ds["learning_rate_limit"].values, ds["learning_rate"].values]
-    options = _frame(ds, everything, scale, logarithmic=True) | {"legend_position": "top_left"}
-    options["legend"] = {name: name for name in names.values()}
-    return Drawing(layers, f"{title}\n{captions.training(ds)}", options)
+    width, limit = epochs.first(ds, width), ds["learning_rate_limit"]
+    kernel, network = theme.kernel_style("entk"), theme.predictor_style("network")
+    lines = [
+        (Line("limit", "limit 2/λ_max(Θ/n)", kernel.color, kernel.marker), limit),
+        (Line("rate", "learning rate η", network.color, width=3), _rate_by_epoch(ds)),
+    ]
+    beyond = _above(ds, epochs.of_seed(limit.sel(width=width).transpose("at", "seed"), seed), scale)
+    title = f"Learning rate and its limit at width {width}, {epochs.seeds(ds, seed)}\n{captions.training(ds)}"
+    where = {"width": width, "seed": seed, "epoch": epoch, "scale": scale}
+    return epochs.drawing(ds, lines, RATE, title, **where, logarithmic=True, behind=[beyond])
 
 
-def _above(ds: xr.Dataset, limit: np.ndarray, scale: Scale) -> tuple[np.ndarray, ...]:
+def _above(ds: xr.Dataset, limit: np.ndarray, scale: Scale) -> Layer:
     """The region above the lowest limit over seeds, from kernel epoch to kernel epoch."""
-    _, low, _ = spread(limit, logarithmic=True)
+    _, low, _ = epochs.spread(limit, logarithmic=True)
     seen = np.isfinite(low)
-    return place(ds["at"].values[seen], scale), low[seen], np.full(int(seen.sum()), BEYOND)
+    edges = epochs.place(ds["at"].values[seen], scale), low[seen], np.full(int(seen.sum()), epochs.BEYOND)
+    dims, look = [epochs.place_dimension(scale), RATE, epochs.HIGHEST], {"color": theme.GREY, "fill_alpha": 0.2}
+    return Layer(hv.Area, edges, dims, "beyond", "full-batch gradient descent diverges", look | {"line_alpha": 0})
 
 
-def _by_epoch(ds: xr.Dataset, name: str) -> xr.DataArray:
-    values = ds[name]
-    if "epoch" in values.dims:
-        return values
-    return values.expand_dims(epoch=ds["epoch"]).where(ds["train_loss"].notnull())
-
-
-def first(ds: xr.Dataset, width: int | None) -> int:
-    """The width, or the first of the trajectory where none is given."""
-    return int(ds["width"].values[0]) if width is None else width
-
-
-def predictors(ds: xr.Dataset) -> list[str]:
-    """``network`` and, where it was trained too, ``linearised``."""
-    trained = json.loads(ds.attrs.get("plan", "{}")).get("linearised", True) and "linearised_train_loss" in ds
-    return ["network", "linearised"] if trained else ["network"]
-
-
-def _prefixes(ds: xr.Dataset) -> list[str]:
-    return ["" if who == "network" else f"{who}_" for who in predictors(ds)]
+def _rate_by_epoch(ds: xr.Dataset) -> xr.DataArray:
+    rate = ds["learning_rate"]
+    return rate if "epoch" in rate.dims else rate.expand_dims(epoch=ds["epoch"]).where(ds["train_loss"].notnull())
 
 
 def _loss_label(ds: xr.Dataset) -> str:
@@ -184,23 +143,12 @@ def _loss_label(ds: xr.Dataset) -> str:
     return LOSSES[chosen or ("squared" if ds.attrs.get("task") == "regression" else "cross_entropy")]
 
 
-def _frame(ds: xr.Dataset, everything: list, scale: Scale, logarithmic: bool) -> dict:
-    """Limits, ticks and legend of a figure along the epochs of this trajectory."""
-    values = np.concatenate([np.ravel(v) for v in everything])
-    ylim = theme.log_limits(values) if logarithmic else theme.padded(values)
-    ticks = {"yticks": theme.log_ticks(ylim)} if logarithmic else {}
-    # Where the curves are not: losses fall and accuracies rise.
-    corner = {"legend_position": "bottom_left" if logarithmic else "bottom_right"}
-    return {"ylim": ylim, "logy": logarithmic} | corner | ticks | epoch_axis(ds, scale)
-
-
-def _value(ds: xr.Dataset, values: np.ndarray, epoch: int | None) -> float:
-    rows = values[ds["epoch"].values == epoch]
-    return float(rows.mean()) if rows.size else float("nan")
-
-
-def _read(now: dict[str, float], quantity: Quantity, epoch: int | None) -> str:
-    """``; epoch 3: training 0.12, test 0.2``, of what is known there."""
-    form = "{:.3g}" if quantity == "loss" else "{:.1f} %"
-    known = ", ".join(f"{said} {form.format(value)}" for said, value in now.items() if np.isfinite(value))
-    return f"; epoch {epoch}: {known}" if known else ""
+def _read(ds: xr.Dataset, quantity: Quantity, width: int, seed: Seed, epoch: int | None) -> str:
+    """``; epoch 3: training 0.12, test 0.2``, of the network, as far as it is known there."""
+    known = []
+    for part, (said, _) in PARTS.items():
+        table = ds[f"{part}_{quantity}"].sel(width=width)
+        value = epochs.of_seed(table.reindex(epoch=[-1 if epoch is None else epoch]), seed).mean()
+        shown = f"{value:.3g}" if quantity == "loss" else f"{epochs.PERCENT * value:.1f} %"
+        known += [f"{said} {shown}"] * bool(np.isfinite(value))
+    return f"; epoch {epoch}: {', '.join(known)}" if known else ""

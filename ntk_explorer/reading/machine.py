@@ -44,8 +44,12 @@ def working_bytes() -> WorkingBytes:
 
 def lanes_for(x: Any) -> int:
     """In how many parts examples [n, ...] are best read at the same time: images on a host in one per core."""
-    on_host = "bytes_limit" not in (jax.devices()[0].memory_stats() or {})
-    return min(os.cpu_count() or 1, LANES) if on_host and len(x.shape) >= 4 else 1
+    return min(os.cpu_count() or 1, LANES) if on_host() and len(x.shape) >= 4 else 1
+
+
+def on_host() -> bool:
+    """Whether JAX computes on the host's own processor, which shares the host's memory."""
+    return "bytes_limit" not in (jax.devices()[0].memory_stats() or {})
 
 
 @lru_cache(maxsize=4)

@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from ntk_explorer.registry import Registry
 
-PREDICTION_MEASURES = Registry("measure of predictions", __name__)
+PREDICTION_MEASURES = Registry("prediction measure", __name__)
 
 __all__ = ["PREDICTION_MEASURES"]

@@ -11,11 +11,10 @@ from ntk_explorer.regression.systems import System
 
 Map = Callable[[np.ndarray], np.ndarray]
 RANK = 500  # vectors of the sketch: 200 MB for 50 000 unknowns, and one pass over the kernel
-ITERATIONS = 2000
 
 
 def conjugate_gradients(
-    multiply: Map, b: np.ndarray, precondition: Map, *, tolerance: float, iterations: int = ITERATIONS
+    multiply: Map, b: np.ndarray, precondition: Map, *, tolerance: float, iterations: int
 ) -> tuple[np.ndarray, int]:
     """Solve A x = b for all columns of b [N, r], which share the products; also gives the number of products.
 
@@ -41,7 +40,7 @@ def conjugate_gradients(
             raise NotPositive
         rate = _ratio(power, curvature, going)
         x += rate * step
-        residual -= rate * image
+        residual = residual - rate * image  # a new array: the preconditioner may have returned the old one
         z = precondition(residual)
         before, power = power, np.sum(residual * z, axis=0)
         step = z + _ratio(power, before, going) * step

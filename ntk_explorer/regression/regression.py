@@ -64,8 +64,8 @@ def kernel_regression(
     if f0_train is None:
         return applied(k_test, coefficients(k_train, y, ridge=ridge, solver=solver, tolerance=tolerance))
     f0_train, f0_test = as_targets(f0_train, "f0_train"), as_targets(f0_test, "f0_test")
-    _require_shape("f0_train", f0_train, y.shape)
-    _require_shape("f0_test", f0_test, (as_source(k_test).shape[0], y.shape[1]))
+    require_shape("f0_train", f0_train, y.shape)
+    require_shape("f0_test", f0_test, (as_source(k_test).shape[0], y.shape[1]))
     return f0_test + applied(
         k_test, coefficients(k_train, y - f0_train, ridge=ridge, solver=solver, tolerance=tolerance)
     )
@@ -142,6 +142,7 @@ def as_targets(y: Any, name: str) -> np.ndarray:
     return array
 
 
-def _require_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+def require_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Refuse targets or outputs of another shape than the kernels and the others have."""
     if array.shape != shape:
         raise InvalidInput(f"{name} has shape {array.shape}", f"It has to be {shape}, as the targets and kernels.")

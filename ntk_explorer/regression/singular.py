@@ -13,26 +13,28 @@ REMEDY = "set a ridge (for instance ridge=1e-6), or compute the kernel in float6
 
 def singular(system: System) -> InvalidInput:
     """The error that names the pair of examples, or else the number of directions that are missing."""
-    pair = _same_pair(system) if system.has_rows else None
+    pair = same_pair(system)
     if pair:
         return InvalidInput(
             f"The kernel is singular: examples {pair[0]} and {pair[1]} are the same to it",
             f"Remove one of them, {REMEDY}",
         )
     return InvalidInput(
-        f"The kernel is singular up to rounding{_deficit(system)}",
+        f"The kernel is singular, or no kernel, up to rounding{_deficit(system)}",
         f"Remove examples that are alike, take a wider network, {REMEDY}",
     )
 
 
-def _same_pair(system: System) -> tuple[int, int] | None:
+def same_pair(system: System) -> tuple[int, int] | None:
     """The first pair at no distance in feature space: ‖φ_i − φ_j‖² = K_ii + K_jj − 2 K_ij, traces of blocks."""
+    if not system.has_rows:
+        return None
     diagonal = np.concatenate([traces[np.arange(len(traces)), np.r_[rows]] for rows, traces in _traces(system)])
-    floor = 100 * system.rounding * diagonal
+    floor = 100 * system.rounding * np.abs(diagonal)
     for rows, traces in _traces(system):
         here = np.r_[rows]
         distances = diagonal[here, None] + diagonal[None, :] - 2 * traces
-        same = (distances <= floor[here, None]) & (here[:, None] < np.arange(system.n))
+        same = (np.abs(distances) <= floor[here, None]) & (here[:, None] < np.arange(system.n))
         if same.any():
             row, column = np.argwhere(same)[0]
             return int(here[row]), int(column)

@@ -10,11 +10,12 @@ from ntk_explorer.amounts import human_bytes
 from ntk_explorer.errors import InvalidInput, NotConverged, TooLarge, UnknownName
 from ntk_explorer.regression.cholesky import NotPositive, on_device, on_host
 from ntk_explorer.regression.conjugate_gradients import conjugate_gradients, nystroem
-from ntk_explorer.regression.singular import singular
+from ntk_explorer.regression.singular import same_pair, singular
 from ntk_explorer.regression.systems import System
 
 SOLVERS = ("auto", "cholesky", "cg")
 WORTH_MOVING = 4096  # unknowns from which an accelerator repays the copy and the compilation
+ITERATIONS = 2000
 
 
 class Solution(NamedTuple):
@@ -90,12 +91,16 @@ def _device_room() -> int | None:
 
 def _iterated(system: System, b: np.ndarray, tolerance: float) -> Solution:
     try:
-        x, iterations = conjugate_gradients(system.multiply, b, nystroem(system), tolerance=tolerance)
+        x, iterations = conjugate_gradients(
+            system.multiply, b, nystroem(system), tolerance=tolerance, iterations=ITERATIONS
+        )
     except NotPositive:
         raise singular(system) from None
     residual = _residual(system, x, b)
     if residual <= tolerance:
         return Solution(x, residual, "cg", iterations)
+    if same_pair(system):  # two targets for one example: there is no solution to converge to
+        raise singular(system)
     raise NotConverged(
         f"After {iterations} iterations of conjugate gradients the residual is {residual:.1e}, not {tolerance:.1e}",
         "Set a ridge, compute the kernel in float64, allow a larger tolerance, or remove examples that are alike.",

@@ -91,13 +91,20 @@ def as_source(kernel: Any) -> Any:
 
 def row_parts(source: Any) -> Iterator[tuple[slice, np.ndarray]]:
     """Rows of [m, n] or [m, n, c, d] as a float64 matrix [m c, n d], examples outer, some at a time."""
-    outputs = source.shape[2] if len(source.shape) == 4 else 1
-    step = max(1, PART // (8 * int(np.prod(source.shape[1:]))))
+    outputs, chunk = source.shape[2] if len(source.shape) == 4 else 1, _chunk(source)
+    # Whole chunks of an array on disk: each is read once.
+    step = max(chunk, PART // (8 * int(np.prod(source.shape[1:]))) // chunk * chunk)
     for start in range(0, source.shape[0], step):
         part = np.asarray(source[start : start + step])
         if part.ndim == 4:
             part = part.transpose(0, 2, 1, 3).reshape(len(part) * outputs, -1)
         yield slice(start * outputs, start * outputs + len(part)), part.astype(float, copy=False)
+
+
+def _chunk(source: Any) -> int:
+    """Rows that an array on disk reads together."""
+    chunks = getattr(source, "encoding", {}).get("chunks") or getattr(source, "chunks", None) or (1,)
+    return int(chunks[0]) if isinstance(chunks[0], int) else 1
 
 
 def _diagonal(source: Any) -> np.ndarray:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from pprint import pformat
 
 from ntk_explorer.sweeps.differences import fields_of
-from ntk_explorer.sweeps.matrices import GramPlan
-from ntk_explorer.sweeps.plan import DERIVED, SweepPlan, plan_sweep
+from ntk_explorer.sweeps.gram_plan import GramPlan
+from ntk_explorer.sweeps.plan import DERIVED, NetworksPlan, SweepPlan, plan_sweep
 
 # Fields of a plan and the options of `ntk-explorer sweep`; those of the architecture are given as pairs.
 OPTIONS = {
@@ -40,14 +41,15 @@ def python_lines(plan: SweepPlan, figure: str = "", *, store: str | None = None,
     """
     lines = ["from ntk_explorer import plan_sweep, run_sweep"]
     lines += ["from ntk_explorer.plots import FIGURES"] * bool(figure)
-    lines += ["", f"plan = plan_sweep(\n{_options(plan)})", f"sweep = run_sweep(plan{_in(store)})"]
+    lines += ["", f"plan = plan_sweep(\n{plan_lines(plan)})", f"sweep = run_sweep(plan{store_argument(store)})"]
     if figure:
         arguments = "".join(f", {name}={value!r}" for name, value in choices.items())
         lines.append(f"figure = FIGURES[{figure!r}](sweep{arguments})")
     return "\n".join(lines) + "\n"
 
 
-def _options(plan: SweepPlan) -> str:
+def plan_lines(plan: NetworksPlan) -> str:
+    """The arguments of a plan, one per line."""
     fields = plan.model_dump(mode="json", exclude={"schema_version": True, "network": set(DERIVED)})
     return "".join(f"    {name}={_literal(value)},\n" for name, value in fields.items())
 
@@ -56,7 +58,8 @@ def _literal(value: object) -> str:
     return pformat(value, width=100, sort_dicts=False, compact=True).replace("\n", "\n    ")
 
 
-def _in(store: str | None) -> str:
+def store_argument(store: str | None) -> str:
+    """The argument that names a store; nothing for the user's own."""
     return "" if store is None else f", store={store!r}"
 
 
@@ -68,8 +71,8 @@ def gram_lines(plan: GramPlan, *, store: str | None = None) -> str:
         "from ntk_explorer import plan_sweep",
         "from ntk_explorer.sweeps.matrices import GramPlan, compute_gram",
         "",
-        f"plan = plan_sweep(\n{_options(plan.sweep)})",
-        f"matrix = compute_gram(GramPlan(sweep=plan{arguments}){_in(store)})",
+        f"plan = plan_sweep(\n{plan_lines(plan.sweep)})",
+        f"matrix = compute_gram(GramPlan(sweep=plan{arguments}){store_argument(store)})",
     ]
     return "\n".join(lines) + "\n"
 
@@ -82,16 +85,22 @@ def command_line(plan: SweepPlan, config: str = "sweep.yaml", *, store: str | No
         config: name of the file that holds the plan as YAML, for plans that options cannot describe.
         store: address of the store to name; None for the user's own.
     """
-    kept = () if store is None else ("--store", store)
     fields, unshaped = fields_of(plan), plan.data.model_copy(update={"shape": None})
     if plan.data.shape != plan_sweep(unshaped, plan.network).data.shape:
-        return " ".join(map(shlex.quote, ("ntk-explorer", "sweep", "--config", config, *kept)))
-    network = plan.network.model_dump(mode="json", exclude={"architecture", *DERIVED})
-    options = {option: fields[name] for name, option in OPTIONS.items() if fields[name] is not None}
-    pairs = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in network.items()]
-    words = [word for name, value in options.items() for word in (f"--{name}", _listed(value))]
-    words += [word for pair in pairs for word in ("--option", pair)]
-    return " ".join(map(shlex.quote, ("ntk-explorer", "sweep", *words, *kept)))
+        return shell_line("sweep", {"config": config}, store=store)
+    return shell_line("sweep", {option: fields[name] for name, option in OPTIONS.items()}, plan, store=store)
+
+
+def shell_line(
+    command: str, options: Mapping[str, object], plan: NetworksPlan | None = None, *, store: str | None = None
+) -> str:
+    """A command with those of its options that are not None, the network's own as pairs."""
+    words = [word for name, value in options.items() if value is not None for word in (f"--{name}", _listed(value))]
+    network = plan.network.model_dump(mode="json", exclude={"architecture", *DERIVED}) if plan else {}
+    for name, value in network.items():
+        words += ["--option", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    kept = () if store is None else ("--store", store)
+    return " ".join(map(shlex.quote, ("ntk-explorer", command, *words, *kept)))
 
 
 def _listed(value: object) -> str:

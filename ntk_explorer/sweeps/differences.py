@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ntk_explorer.architectures import ARCHITECTURES, configure
-from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
+from ntk_explorer.sweeps.plan import DERIVED, NetworksPlan, SweepPlan
 
 # A figure shows these anyway; they become part of a name only where nothing else tells sweeps apart.
 SHOWN_ANYWAY = ("widths", "seeds", "kernels")
@@ -15,7 +15,7 @@ MAIN = ("depth", "activation")
 PLAIN = ("data.name", "data.path", "activation", "dtype")  # words that say by themselves what they mean
 
 
-def fields_of(plan: SweepPlan) -> dict[str, Any]:
+def fields_of(plan: NetworksPlan) -> dict[str, Any]:
     """The fields of a plan by the names that options have."""
     fields = plan.model_dump(mode="json", exclude={"network": set(DERIVED)})
     data, network = fields.pop("data"), fields.pop("network")
@@ -44,7 +44,7 @@ def short_names(plans: Sequence[SweepPlan]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name} ({i})".strip() for i, name in enumerate(names, start=1)]
 
 
-def network_in_words(plan: SweepPlan) -> str:
+def network_in_words(plan: NetworksPlan) -> str:
     """The network by its label, depth, activation, and whatever is not as usual: ``MLP, depth 3, relu, bias``."""
     fields = plan.network.model_dump(mode="json", exclude=set(DERIVED))
     usual = configure(plan.network.architecture).model_dump(mode="json")

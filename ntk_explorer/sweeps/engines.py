@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from ntk_explorer.errors import InvalidInput
@@ -23,6 +24,13 @@ def open_engine(store: Store, *, workers: int = 0, scheduler: str | None = None,
         )
     probe = Task("probe", PROBE, {"store": store.address, "mark": store.mark}) if scheduler else None
     return backend(workers, scheduler, probe=probe, **options)
+
+
+# Workers stay warm, and a scheduler connected, from one job to the next.
+@cache
+def engine_of(store: Store, **options: Any) -> Backend:
+    """The backend of :func:`open_engine`, the same one whenever it is asked for again; for the worker process."""
+    return open_engine(store, **options)
 
 
 def require_store(store: str, mark: str) -> None:

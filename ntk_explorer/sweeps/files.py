@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from ntk_explorer.errors import InvalidInput
-from ntk_explorer.sweeps.plan import DERIVED, SweepPlan, plan_sweep
+from ntk_explorer.sweeps.plan import DERIVED, NetworksPlan, SweepPlan, plan_sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LARGEST = 100_000  # characters; a plan has a few hundred
 
 
-def plan_to_yaml(plan: SweepPlan) -> str:
+def plan_to_yaml(plan: NetworksPlan) -> str:
     """The whole plan, defaults included, so that the file means the same in later versions."""
     fields = plan.model_dump(mode="json", exclude={"network": set(DERIVED)})
     return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
@@ -91,6 +91,20 @@ def load_sweep(path: str | Path) -> xr.Dataset:
     Raises:
         InvalidInput: the file cannot be read, is damaged, or holds something else than a sweep.
     """
+    return read_netcdf(path, "sweep", "eigenvalues")
+
+
+def read_netcdf(path: str | Path, what: str, variable: str) -> xr.Dataset:
+    """The Dataset in a NetCDF file.
+
+    Args:
+        path: a .nc file.
+        what: a name for what it should hold.
+        variable: what every such Dataset has.
+
+    Raises:
+        InvalidInput: the file cannot be read, is damaged, or holds something else.
+    """
     import xarray as xr  # not above: plans are read without it
 
     try:
@@ -103,8 +117,8 @@ def load_sweep(path: str | Path) -> xr.Dataset:
         raise InvalidInput(
             f"Cannot read {str(path)!r} as NetCDF: {reason}", "It may be damaged: write it again."
         ) from None
-    if "plan" not in results.attrs or "eigenvalues" not in results:
-        raise InvalidInput(f"{str(path)!r} holds no sweep", "Give a .nc file that a sweep was written to.")
+    if "plan" not in results.attrs or variable not in results:
+        raise InvalidInput(f"{str(path)!r} holds no {what}", f"Give a .nc file that a {what} was written to.")
     return results
 
 

@@ -12,7 +12,7 @@ from ntk_explorer.errors import InvalidInput
 from ntk_explorer.sweeps.plan import SweepPlan, plan_sweep
 
 # Beyond this a grid is more likely a mistake than a plan.
-MOST_SWEEPS = 1000
+MOST = 1000
 
 
 def plan_grid(
@@ -41,23 +41,38 @@ def plan_grid(
         >>> [plan.network.depth for plan in plan_grid(network={"architecture": "mlp", "depth": [2, 3]})]
         [2, 3]
     """
-    data, network = _fields(data, "name"), _fields(network, "architecture")
-    listed = {
-        **{("data", name): values for name, values in _listed(data, _sequences(DataConfig))},
-        **{("network", name): values for name, values in _listed(network, _network_sequences(network))},
-        **{("sweep", name): values for name, values in _listed(options, {"widths", "kernels"})},
+    parts = {
+        "data": (fields_of(data, "name"), sequences(DataConfig)),
+        "network": (network := fields_of(network, "architecture"), network_sequences(network)),
+        "sweep": (options, {"widths", "kernels"}),
     }
-    _check(listed)
-    plans = []
-    for values in product(*listed.values()):
-        chosen: dict[str, dict[str, Any]] = {"data": dict(data), "network": dict(network), "sweep": dict(options)}
-        for (part, name), value in zip(listed, values, strict=True):
-            chosen[part][name] = value
-        plans.append(plan_sweep(chosen["data"], chosen["network"], **chosen["sweep"]))
+    plans = [plan_sweep(at["data"], at["network"], **at["sweep"]) for at in combinations(parts, "sweeps")]
     return tuple(dict.fromkeys(plans))
 
 
-def _fields(given: Any, name: str) -> dict[str, Any]:
+def combinations(
+    parts: Mapping[str, tuple[Mapping[str, Any], set[str]]], what: str
+) -> Iterator[dict[str, dict[str, Any]]]:
+    """Every combination of the values that some fields list, the last field changing fastest.
+
+    Args:
+        parts: by name, the fields of a part of a configuration, and the names of those that are sequences themselves.
+        what: a combination's name in the plural.
+
+    Raises:
+        InvalidInput: an empty list, or more than 1000 combinations.
+    """
+    listed = {(part, name): values for part, (fields, own) in parts.items() for name, values in _listed(fields, own)}
+    _check(listed, what)
+    for values in product(*listed.values()):
+        chosen = {part: dict(fields) for part, (fields, _) in parts.items()}
+        for (part, name), value in zip(listed, values, strict=True):
+            chosen[part][name] = value
+        yield chosen
+
+
+def fields_of(given: Any, name: str) -> dict[str, Any]:
+    """A part of a configuration as fields, where it may be the value of one."""
     return dict(given) if isinstance(given, Mapping) else {name: given}
 
 
@@ -70,22 +85,23 @@ def _listed(fields: Mapping[str, Any], sequences: set[str]) -> Iterator[tuple[st
             yield name, list(value)
 
 
-def _network_sequences(network: Mapping[str, Any]) -> set[str]:
+def network_sequences(network: Mapping[str, Any]) -> set[str]:
+    """Names of an architecture's options that hold several values as they are."""
     names = network.get("architecture", "mlp")
     names = names if isinstance(names, (list, tuple)) else [names]
-    return set().union(*(_sequences(ARCHITECTURES[name].config) for name in names))
+    return set().union(*(sequences(ARCHITECTURES[name].config) for name in names))
 
 
-def _sequences(config: Any) -> set[str]:
+def sequences(config: Any) -> set[str]:
     """Names of a configuration's fields that hold several values as it is."""
     return {name for name, field in config.model_fields.items() if "tuple" in str(field.annotation)}
 
 
-def _check(listed: dict[tuple[str, str], list[Any]]) -> None:
+def _check(listed: dict[tuple[str, str], list[Any]], what: str) -> None:
     count = 1
     for (_, name), values in listed.items():
         if not values:
             raise InvalidInput(f"{name} is an empty list", "Give one value, or several.")
         count *= len(values)
-    if count > MOST_SWEEPS:
-        raise InvalidInput(f"The lists make {count} sweeps", f"Take at most {MOST_SWEEPS} at a time.")
+    if count > MOST:
+        raise InvalidInput(f"The lists make {count} {what}", f"Take at most {MOST} at a time.")

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from ntk_explorer.datasets import LabelledData
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.store import Artefact, Identity, Manifest, Store, fingerprint
+from ntk_explorer.store.records import delete_whole, parts_of
 from ntk_explorer.sweeps.assembly import CellResult, assemble
 from ntk_explorer.sweeps.cells import PRODUCER as CELLS
 from ntk_explorer.sweeps.cells import examples
@@ -202,11 +203,7 @@ def cells_of(store: Store, keys: Iterable[str]) -> tuple[list[Manifest], list[Ma
 
     A cell that is pinned by itself counts among the others.
     """
-    records, keys = store.manifests(PRODUCER), set(keys)
-    named = {cell for record in records if record.key in keys for cell in record.inputs}
-    stay = {cell for record in records if record.key not in keys for cell in record.inputs} | store.pins()
-    there = [cell for cell in store.manifests(CELLS) if cell.key in named]
-    return [cell for cell in there if cell.key not in stay], [cell for cell in there if cell.key in stay]
+    return parts_of(store, keys, record=PRODUCER, parts=[CELLS])
 
 
 def delete_sweep(store: Store, key: str) -> list[Manifest]:
@@ -222,10 +219,4 @@ def delete_sweep(store: Store, key: str) -> list[Manifest]:
     Raises:
         InvalidInput: there is no such sweep.
     """
-    if not any(record.key == key for record in store.manifests(PRODUCER)):
-        raise InvalidInput(f"The store holds no sweep {key!r}", "See `ntk-explorer store ls`.")
-    cells, _ = cells_of(store, [key])
-    store.delete(key)  # first: cells without a record are still found by whoever computes the sweep again
-    for cell in cells:
-        store.delete(cell.key)
-    return cells
+    return delete_whole(store, key, record=PRODUCER, parts=[CELLS])

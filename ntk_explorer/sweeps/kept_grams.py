@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ntk_explorer.errors import UnknownName
 from ntk_explorer.kernels import KERNELS
 from ntk_explorer.store import Manifest, Store
-from ntk_explorer.sweeps.matrices import PRODUCER, GramPlan
+from ntk_explorer.sweeps.gram_plan import PRODUCER, GramPlan
 
 
 @dataclass(frozen=True)
@@ -56,4 +56,5 @@ def _plan(manifest: Manifest) -> GramPlan:
     config = dict(manifest.config)
     sweep = {"data": config.pop("data"), "network": config.pop("network"), "seeds": 1}
     sweep |= {"widths": (config.pop("width"),), "seed": config.pop("seed"), "dtype": manifest.dtype}
-    return GramPlan.model_validate({"sweep": sweep, "precision": manifest.precision, **config})
+    trained = {"checkpoint": manifest.inputs[0]} if manifest.inputs else {}
+    return GramPlan.model_validate({"sweep": sweep, "precision": manifest.precision, **trained, **config})

@@ -6,20 +6,15 @@ from collections.abc import Callable, Container
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from ntk_explorer.datasets import LabelledData, load
-from ntk_explorer.errors import Cancelled, InvalidInput, explain_validation
+from ntk_explorer.errors import Cancelled, InvalidInput
 from ntk_explorer.jobs import Backend, Inline, Task
-from ntk_explorer.kernels import KERNELS
-from ntk_explorer.kernels._destinations import CHUNK, KERNEL, LARGEST_CHUNK, OnDisk
-from ntk_explorer.store import Attempt, Identity, Incomplete, Store, fingerprint
-from ntk_explorer.sweeps.cells import examples as label_of
-from ntk_explorer.sweeps.cells import initialise, network_at
+from ntk_explorer.kernels._destinations import CHUNK, KERNEL, OnDisk
+from ntk_explorer.store import Attempt, Incomplete, Store
+from ntk_explorer.sweeps.cells import network_at
 from ntk_explorer.sweeps.estimate import SweepEstimate
-from ntk_explorer.sweeps.plan import DERIVED, SweepPlan
+from ntk_explorer.sweeps.gram_plan import GramExamples, GramPlan, plan_gram
 from ntk_explorer.sweeps.progress import Clock, Progress, shown
 from ntk_explorer.sweeps.tasks import failure, keep_within_cap, require_same
 
@@ -32,81 +27,9 @@ if TYPE_CHECKING:
     from ntk_explorer.kernels.estimate import Estimate
     from ntk_explorer.kernels.gram import TiledGram
 
-PRODUCER = "gram"
-REVISION = 1
+__all__ = ["GramPlan", "compute_gram", "estimate_gram", "plan_gram"]
+
 TARGET = "ntk_explorer.sweeps.matrices:tile"
-
-
-class GramPlan(BaseModel):
-    """One kernel of one network on one data set, as a checked and hashable configuration.
-
-    ``sweep`` says data, network, width, seed and dtype: a plan of one width and one initialisation.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    sweep: SweepPlan
-    kernel: str = Field("pntk", description="a name of KERNELS")
-    projected: int = Field(0, ge=0, description="random directions onto which gradients are projected; 0: none")
-    cosine: bool = Field(False, description="gradients are brought to length one")
-    precision: Literal["highest", "tensorfloat32", "bfloat16"] = Field("highest", description="of matrix products")
-    # A part of the plan, since the last bits of sums depend on how they are cut.
-    tile: int = Field(default=512, ge=1, le=LARGEST_CHUNK, description="examples along the side of a tile")
-
-    def identity(self, examples: str) -> Identity:
-        """What the matrix is in the store."""
-        plan = self.sweep
-        config = {
-            "kernel": self.kernel,
-            "projected": self.projected,
-            "cosine": self.cosine,
-            "tile": self.tile,
-            "data": plan.data.model_dump(mode="json", exclude={"path"}),
-            "network": plan.network.model_dump(mode="json", exclude=set(DERIVED)),
-            "width": plan.widths[0],
-            "seed": plan.seed,
-        }
-        return Identity(PRODUCER, REVISION, config, fingerprint=examples, dtype=plan.dtype, precision=self.precision)
-
-    def transformed(self) -> Any:
-        """The kernel that the transforms make of the registered one; a projection is drawn from the seed."""
-        import jax  # not above: plans and results are handled without jax
-
-        from ntk_explorer.kernels.transform import cosine, projected
-
-        kernel: Any = self.kernel
-        if self.projected:
-            kernel = projected(kernel, self.projected, jax.random.fold_in(jax.random.key(self.sweep.seed), 2))
-        return cosine(kernel) if self.cosine else kernel
-
-    @property
-    def title(self) -> str:
-        """In a few words."""
-        plan = self.sweep
-        return f"{self.kernel} · {plan.data.name}, n = {plan.data.n} · {plan.network.architecture} {plan.widths[0]}"
-
-
-def plan_gram(sweep: SweepPlan, **options: Any) -> GramPlan:
-    """Check the configuration of a Gram matrix.
-
-    Args:
-        sweep: data, network, width, seed and dtype: a plan of one width and one initialisation.
-        **options: other fields of :class:`GramPlan`.
-
-    Raises:
-        UnknownName: no such kernel.
-        InvalidInput: any other value out of bounds, or a plan of several networks.
-    """
-    if len(sweep.cells) != 1:
-        raise InvalidInput(
-            f"A matrix is of one network, and the plan has {len(sweep.cells)}", "Give one width and seed."
-        )
-    try:
-        plan = GramPlan(sweep=sweep, **options)
-    except ValidationError as error:
-        raise explain_validation(error) from None
-    _ = KERNELS[plan.kernel]
-    return plan
 
 
 def compute_gram(
@@ -141,8 +64,8 @@ def compute_gram(
         NTKExplorerError: some tiles could not be computed; the others are in the store.
     """
     store, backend = store if isinstance(store, Store) else Store(store), backend or Inline()
-    data = load(plan.sweep.data)
-    examples = _fingerprint(data)
+    data = plan.examples()
+    examples = data.fingerprint
     key = plan.identity(examples).key
     if (found := store.open(key)) is None:
         _require_memory(plan, data, backend)
@@ -164,48 +87,43 @@ def estimate_gram(plan: GramPlan, *, store: Store | None = None, workers: int = 
     """
     from ntk_explorer.reading.machine import matmul_rate  # not above: it imports jax
 
-    store, data = store or Store(), load(plan.sweep.data)
-    identity = plan.identity(_fingerprint(data))
-    chunks = (-(-len(data.x) // _side(plan, data))) ** 2
+    store, data = store or Store(), plan.examples()
+    identity, side = plan.identity(data.fingerprint), _side(plan, data)
+    chunks = -(-len(data.x) // side) * -(-len(data.columns.x) // side)
     if identity.key in store:
         return SweepEstimate(0, 0.0, 0, chunks)
     found = sum(name.startswith(f"{KERNEL}/c/") for name in store.shared(identity).keys())  # noqa: SIM118, not a dict
-    cost = _tile_cost(plan, data)
+    cost = tile_cost(plan, data)
     seconds = cost.seconds(matmul_rate(plan.sweep.dtype)) * (chunks - found) / chunks
     return SweepEstimate(cost.bytes * workers, seconds / workers, chunks - found, found)
 
 
-def _tile_cost(plan: GramPlan, data: LabelledData) -> Estimate:
-    """Memory of one tile, and operations of all."""
+def tile_cost(plan: GramPlan, data: GramExamples) -> Estimate:
+    """Memory of one tile, and operations of all tiles."""
     import jax  # not above: plans and results are handled without jax
 
     from ntk_explorer.kernels.gram import plan_tiles
 
     sweep, options = plan.sweep, {"batch_size": _side(plan, data), "in_memory": False}
     with jax.enable_x64(sweep.dtype == "float64"):
-        network = network_at(sweep, data, sweep.widths[0])
+        network = network_at(sweep, data.rows, sweep.widths[0])
         params = jax.eval_shape(network.init, jax.random.key(0))
-        x = jax.ShapeDtypeStruct(data.x.shape, sweep.dtype)
-        return plan_tiles(plan.transformed(), network.apply, params, x, **options).cost
+        x, x2 = (None if x is None else jax.ShapeDtypeStruct(x.shape, sweep.dtype) for x in (data.x, data.x2))
+        return plan_tiles(plan.transformed(), network.apply, params, x, x2, **options).cost
 
 
-def _require_memory(plan: GramPlan, data: LabelledData, backend: Backend) -> None:
+def _require_memory(plan: GramPlan, data: GramExamples, backend: Backend) -> None:
     from ntk_explorer.reading.machine import available_bytes  # not above: it imports jax
 
     if backend.here and backend.workers > 1:  # the memory of other machines is theirs to judge
-        cost = _tile_cost(plan, data)
+        cost = tile_cost(plan, data)
         cost = replace(cost, what=f"{cost.what}, {backend.workers} tiles at a time", bytes=cost.bytes * backend.workers)
         cost.require(available_bytes(), "Take fewer workers or smaller tiles.")
 
 
-def _side(plan: GramPlan, data: LabelledData) -> int:
+def _side(plan: GramPlan, data: GramExamples) -> int:
     """Examples along the side of a tile."""
-    return min(plan.tile, len(data.x))
-
-
-def _fingerprint(data: LabelledData) -> str:
-    """Of the examples with their labels: these stand beside the matrix, and some kernels use them."""
-    return fingerprint(data.x, label_of(data)["label"])
+    return min(plan.tile, max(len(data.x), len(data.columns.x)))
 
 
 def _finish(matrix: _Matrix, *running: Any) -> None:
@@ -331,18 +249,20 @@ def _prepared(plan_json: str, examples: str, store: str) -> _Matrix:
 
     from ntk_explorer.kernels.gram import tiled_gram
 
-    plan = GramPlan.model_validate_json(plan_json)
-    sweep, data = plan.sweep, load(plan.sweep.data)
-    require_same(data, _fingerprint(data), examples)
-    attempt = Store(store).shared(plan.identity(examples))
+    plan, kept = GramPlan.model_validate_json(plan_json), Store(store)
+    sweep, data = plan.sweep, plan.examples()
+    require_same(data.rows, data.fingerprint, examples)
+    attempt = kept.shared(plan.identity(examples))
     with jax.enable_x64(sweep.dtype == "float64"):
-        network = network_at(sweep, data, sweep.widths[0])
+        network = network_at(sweep, data.rows, sweep.widths[0])
         work = tiled_gram(
             plan.transformed(),
             network,
-            initialise(sweep, network, 0),
+            plan.params(network, kept),
             jax.numpy.asarray(data.x, sweep.dtype),
-            labels=label_of(data)["label"],
+            None if data.x2 is None else jax.numpy.asarray(data.x2, sweep.dtype),
+            labels=data.labels,
+            labels2=data.labels2,
             precision=plan.precision,
             bounds={"batch_size": _side(plan, data), "in_memory": False},
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from ntk_explorer.jobs import Backend, Inline, Outcome
 from ntk_explorer.store import Identity, Store
 from ntk_explorer.sweeps.assembly import CellResult, assemble
 from ntk_explorer.sweeps.cells import all_kernels, cell_identities, examples, initialise, network_at
-from ntk_explorer.sweeps.engines import open_engine
+from ntk_explorer.sweeps.engines import engine_of
 from ntk_explorer.sweeps.estimate import estimate_sweep, require_memory
 from ntk_explorer.sweeps.kept import found_cell, keep_record, record_of
 from ntk_explorer.sweeps.plan import SweepPlan
@@ -230,7 +229,7 @@ def sweep_events(
     kept, plan = Store(store), SweepPlan.model_validate_json(plan_json)
     if longest is not None:
         _require_short(plan, kept, longest, workers=max(1, (engine or {}).get("workers", 1)))
-    backend = _engine(kept, **(engine or {}))
+    backend = engine_of(kept, **(engine or {}))
     found: list[Step] = []
     with closing(iterate_steps(plan, store=kept, backend=backend)) as steps:
         for step in steps:
@@ -247,12 +246,6 @@ def _require_short(plan: SweepPlan, store: Store, longest: float, *, workers: in
     cost = estimate_sweep(plan, store=store, workers=workers)
     if cost.seconds > longest:
         raise TooLarge(f"This sweep takes {cost.text()}, and nobody has agreed to that yet", "Press Retry to start it.")
-
-
-# Workers stay warm, and a scheduler connected, from one sweep to the next.
-@cache
-def _engine(store: Store, **options) -> Backend:
-    return open_engine(store, **options)
 
 
 def _event(steps: list[Step]) -> dict[str, Any]:

@@ -11,10 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntk_explorer.errors import InvalidInput
+from ntk_explorer.errors import InvalidInput, NTKExplorerError
 from ntk_explorer.kernels._losses import one_hot_targets, regression_targets
 from ntk_explorer.reading.checks import checked_examples
-from ntk_explorer.reading.taps import read_network
+from ntk_explorer.reading.machine import on_host
+from ntk_explorer.reading.taps import Reading, read_network
 from ntk_explorer.training import OPTIMIZERS, SCHEDULES
 from ntk_explorer.training._loop import Members, Recipe, initial_state
 from ntk_explorer.training.config import TrainingConfig
@@ -34,7 +35,10 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """A training before its first step; ``params`` are the initial ones, with a leading axis of seeds."""
+    """A training before its first step; ``params`` are the initial ones, with a leading axis of seeds.
+
+    ``apart`` says whether members are advanced one after the other.
+    """
 
     f: Callable[..., Any]
     params: Any
@@ -44,6 +48,7 @@ class Problem:
     recipe: Recipe
     classes: bool
     linearised: bool
+    apart: bool
     key: Any
 
     @property
@@ -75,9 +80,18 @@ class Problem:
             return estimate_learning_rate_limit(self.f, self.member(index), self.train.x)
 
     def rates(self) -> np.ndarray:
-        """The largest learning rate of every member [s]: the given one, the optimiser's, or half of the limit."""
-        given = self.config.learning_rate or OPTIMIZERS[self.config.optimizer].extras.get("learning_rate")
-        return np.array([given or self.limit(index) / 2 for index in range(self.seeds)], float)
+        """The largest learning rate of every member [s]: the given one, the optimiser's, or half of the limit.
+
+        Raises:
+            InvalidInput: the limit is wanted of a function that has no kernel.
+        """
+        name = self.config.optimizer
+        given = self.config.learning_rate or OPTIMIZERS[name].extras.get("learning_rate")
+        try:
+            return np.array([given or self.limit(index) / 2 for index in range(self.seeds)], float)
+        except NTKExplorerError as error:
+            problem = f"The learning rate of {name} cannot be measured on the tangent kernel: {error.problem}"
+            raise InvalidInput(problem, "Give a learning_rate.") from error
 
     def members(self, params: Any, state: Any, rates: np.ndarray) -> Members:
         """The ensemble at some point of its training; each has its own key, whatever the number of the others."""
@@ -119,16 +133,31 @@ def prepare(f, params, x, y, *, config: TrainingConfig, key, x_test=None, y_test
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params)
         _check_seeds(params)
         x, y = _cast(checked_examples(x, "x"), dtype), _labels(y, x, "y")
-        outputs = read_network(f, jax.tree.map(lambda leaf: leaf[0], params), x).outputs
+        reading = read_network(f, jax.tree.map(lambda leaf: leaf[0], params), x)
+        outputs = reading.outputs
         classes = y.ndim == 1 and outputs > 1 and jnp.issubdtype(y.dtype, jnp.integer)
         loss = config.loss or ("cross_entropy" if classes else "squared")
         train = Examples(x, _targets(y, "y", outputs, loss, dtype))
-        test = None
-        if x_test is not None:
-            x_test, y_test = _cast(checked_examples(x_test, "x_test"), dtype), _labels(y_test, x_test, "y_test")
-            test = Examples(x_test, _targets(y_test, "y_test", outputs, loss, dtype))
+        test = _test_examples(x_test, y_test, train, loss)
     recipe = _recipe(config, loss, len(x))
-    return Problem(f, params, train, test, config, recipe, bool(classes), linearised, key)
+    return Problem(f, params, train, test, config, recipe, bool(classes), linearised, _better_apart(reading), key)
+
+
+def _better_apart(reading: Reading) -> bool:
+    """Whether members are faster one by one: a host has no good way to convolve with several kernels at once."""
+    return on_host() and any(eqn.primitive.name == "conv_general_dilated" for eqn in reading.program.jaxpr.eqns)
+
+
+def _test_examples(x_test, y_test, train: Examples, loss: str) -> Examples | None:
+    if x_test is None:
+        if y_test is not None:
+            raise InvalidInput("There are labels y_test but no examples x_test", "Give x_test, or leave y_test out.")
+        return None
+    dtype, shape = train.targets.dtype, train.x.shape[1:]
+    x = _cast(checked_examples(x_test, "x_test"), dtype)
+    if x.shape[1:] != shape:
+        raise InvalidInput(f"Examples of x_test have shape {x.shape[1:]}, of x {shape}", "Give both the same.")
+    return Examples(x, _targets(_labels(y_test, x, "y_test"), "y_test", train.targets.shape[1], loss, dtype))
 
 
 def _recipe(config: TrainingConfig, loss: str, n: int) -> Recipe:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from ntk_explorer.store import Artefact, Identity, Manifest, Store, fingerprint
+from ntk_explorer.errors import InvalidInput
+from ntk_explorer.store import Artefact, Damaged, Identity, Manifest, Store, fingerprint
 from ntk_explorer.training import SCHEDULES
 from ntk_explorer.training.config import TrainingConfig
 from ntk_explorer.training.history import BASE, CURVES
@@ -89,6 +90,27 @@ def open_checkpoint(
     """
     artefact = store.get(training.checkpoint(epoch).key)
     return None if artefact is None else (_part(artefact.dataset, "params", like), _history(artefact.dataset))
+
+
+def open_history(store: Store, key: str) -> xr.Dataset | None:
+    """The history of a checkpoint alone, without its parameters being read; None where there is none."""
+    artefact = store.open(key)
+    try:
+        return None if artefact is None else _history(artefact.dataset[[*CURVES, BASE]]).load()
+    except Damaged:
+        return None
+
+
+def open_params(store: Store, key: str, *, like: Any) -> Any:
+    """The parameters of a checkpoint as NumPy arrays with a leading axis of seeds, in the structure of ``like``.
+
+    Raises:
+        InvalidInput: the store holds no such checkpoint.
+    """
+    artefact = store.get(key)
+    if artefact is None or artefact.manifest.producer != PRODUCER:
+        raise InvalidInput(f"The store holds no checkpoint {key!r}", "Train the network again.")
+    return _part(artefact.dataset, "params", like)
 
 
 def write_checkpoint(store: Store, identity: Identity, epoch: Epoch, *, seconds: float) -> Manifest:

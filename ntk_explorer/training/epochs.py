@@ -20,7 +20,8 @@ class Epoch:
 
     ``history`` holds ``train_loss``, ``train_accuracy``, ``test_loss``, ``test_accuracy`` and ``learning_rate`` with
     dims (seed, epoch), from epoch 0, which is untrained, to this one: losses are means over all examples at the end of
-    the epoch, accuracies NaN for a regression, learning rates those of the epoch's last step.
+    the epoch, accuracies NaN for a regression, learning rates those of the epoch's last step; ``base_learning_rate``
+    (seed) is what the schedule scales.
     """
 
     number: int
@@ -86,10 +87,9 @@ def run(problem: Problem, start: Epoch | None = None) -> Iterator[Epoch]:
     examples, history = (problem.train.x, problem.train.targets), start.history
     for number in range(start.number + 1, problem.config.epochs + 1):
         with problem.arithmetic():
-            params, state = _loop.advance(problem.f, problem.recipe, members, *examples, number)
-        members = members._replace(params=params, state=state)
-        history = _recorded(problem, number, params, rates, history)
-        yield Epoch(number, params, state, history)
+            members = _loop.advance(problem.f, problem.recipe, members, *examples, number, apart=problem.apart)
+        history = _recorded(problem, number, members.params, rates, history)
+        yield Epoch(number, members.params, members.state, history)
 
 
 def _untrained(problem: Problem) -> Epoch:
@@ -114,10 +114,16 @@ def _recorded(problem: Problem, number: int, params: Any, rates: Any, history: x
     with problem.arithmetic():
         for name, examples in (("train", problem.train), ("test", problem.test)):
             if examples is not None:
-                measured = _loop.evaluate(
-                    problem.f, problem.recipe.loss, problem.classes, params, origin, examples.x, examples.targets
+                row[f"{name}_loss"], row[f"{name}_accuracy"] = _loop.evaluate(
+                    problem.f,
+                    problem.recipe.loss,
+                    params,
+                    origin,
+                    examples.x,
+                    examples.targets,
+                    classes=problem.classes,
+                    apart=problem.apart,
                 )
-                row[f"{name}_loss"], row[f"{name}_accuracy"] = map(np.asarray, measured)
         row["learning_rate"] = rates * problem.factor(number)
     wrong = np.flatnonzero(~np.isfinite(row["train_loss"]))
     if len(wrong):

@@ -14,12 +14,12 @@ import numpy as np
 import xarray as xr
 
 from ntk_explorer.comparison import MEASURES
+from ntk_explorer.regression import PREDICTION_MEASURES
 from ntk_explorer.spectra import SUMMARIES
 from ntk_explorer.spectra.summaries import summarise
 from ntk_explorer.sweeps.assembly import MATRIX_BUDGET, PACKAGES
 from ntk_explorer.sweeps.plan import DERIVED
 from ntk_explorer.trajectories.plan import TrajectoryPlan
-from ntk_explorer.trajectories.predictions import regression_measures, test_measures
 
 STARTS = ("network", "zero")
 CURVES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
@@ -37,7 +37,18 @@ LAYOUT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "network_output_on_grid": ((), ("grid", "output")),
     "linearised_output_on_grid": ((), ("grid", "output")),
     "regression_output_on_grid": (("kernel", "start"), ("grid", "output")),
+    "network_accuracy": ((), ()),
+    "network_loss": ((), ()),
+    "linearised_accuracy": ((), ()),
+    "linearised_loss": ((), ()),
+    "regression_accuracy": (("kernel", "start"), ()),
+    "regression_loss": (("kernel", "start"), ()),
+    "regression_difference": (("compared",), ("start",)),
+    "correction_difference": (("compared",), ("start",)),
+    "agreement": (("compared",), ("start",)),
 }
+# Against the eNTK: not where it is not among the kernels.
+COMPARISONS = (*MEASURES, *PREDICTION_MEASURES)
 LABELS = {
     "train_loss": "training loss",
     "train_accuracy": "training accuracy",
@@ -104,7 +115,7 @@ def assemble_trajectory(plan: TrajectoryPlan, known: Mapping[str, Any], parts: I
 
     Args:
         plan: the trajectory.
-        known: what :attr:`Setting.known <ntk_explorer.trajectories.setting.Setting.known>` says of its examples.
+        known: what :class:`Facts <ntk_explorer.trajectories.setting.Facts>` know of its examples.
         parts: in any order; of curves of one width the last.
 
     Returns:
@@ -162,11 +173,9 @@ class _Table:
     def dataset(self) -> xr.Dataset:
         variables = self._histories() | self._moments() | self._summaries() | self._spectral_errors()
         variables["learning_rate_limit"] = self._limits(variables)
-        target = np.asarray(self.known["test_target"])
-        variables |= test_measures(variables, target, classes=self.known["task"] == "classification")
-        if "entk" in self.plan.kernels and self.plan.compared:
-            variables |= regression_measures(variables, classes=self.known["task"] == "classification")
-        variables = {name: (*v, {"long_name": LABELS[name]}) if name in LABELS else v for name, v in variables.items()}
+        cards = {**SUMMARIES, **MEASURES, **PREDICTION_MEASURES}
+        labels = LABELS | {name: card.label for name, card in cards.items()}
+        variables = {name: (*v, {"long_name": labels[name]}) if name in labels else v for name, v in variables.items()}
         return xr.Dataset(variables, self._coords(), self._attrs())
 
     def _empty(self, dims: tuple[str, ...], dtype: Any = float) -> np.ndarray:
@@ -206,11 +215,9 @@ class _Table:
         """Whether such arrays belong to the plan."""
         if name.startswith("linearised") and not self.plan.linearised:
             return False
-        return (
-            name in MEASURES
-            and "entk" in self.plan.kernels
-            or not (name in MEASURES or name.endswith("_on_grid") and "grid_input" not in self.known)
-        )
+        if name in COMPARISONS:
+            return "entk" in self.plan.kernels and bool(self.plan.compared)
+        return "grid_input" in self.known or not name.endswith("_on_grid")
 
     def _summaries(self) -> dict:
         table = {name: self._empty(("kernel", *PLACE)) for name in SUMMARIES}
@@ -223,7 +230,7 @@ class _Table:
     def _spectral_errors(self) -> dict:
         table = {}
         for name, entry in MEASURES.items():
-            if "spectral" not in entry.tags or "entk" not in self.plan.kernels:
+            if "spectral" not in entry.tags or not self._expected(name):
                 continue
             values = self._empty(dims := ("compared", *PLACE))
             for moment in self.moments:

@@ -14,22 +14,17 @@ from ntk_explorer.comparison import MEASURES
 from ntk_explorer.comparison.measures import block_norm
 from ntk_explorer.comparison.movement import alignment, drift
 from ntk_explorer.errors import NTKExplorerError
+from ntk_explorer.regression.regression import applied, coefficients
 from ntk_explorer.spectra.eigen import eigenvalues
-from ntk_explorer.sweeps.cells import initialise, kernels_by_name, network_at
-from ntk_explorer.trajectories.assembly import STARTS, Moment
+from ntk_explorer.sweeps.cells import kernels_by_name, network_at
+from ntk_explorer.trajectories.assembly import LAYOUT, STARTS, Moment
+from ntk_explorer.trajectories.predictions import regression_measures, test_measures
 from ntk_explorer.trajectories.setting import Setting
+from ntk_explorer.trajectories.trainings import initial_params
 
 # Bytes of the kernel between test examples and points that is in memory at a time.
 PART = 2**27
-
-
-def initial_params(setting: Setting, width: int, index: int) -> Any:
-    """Parameters of one seed before training: those of a sweep's cell in double precision, in the training's dtype."""
-    import jax  # not above: plans and results are handled without jax
-
-    with jax.enable_x64(True):
-        params = initialise(setting.plan, network_at(setting.plan, setting.train, width), index)
-        return jax.tree.map(lambda leaf: leaf.astype(setting.plan.dtype), params)
+HELD = 2**28  # bytes of an eNTK at initialisation that is held from one moment to the next
 
 
 def compute_moment(setting: Setting, width: int, index: int, epoch: int, params: Any, linear: Any = None) -> Moment:
@@ -57,7 +52,7 @@ def compute_moment(setting: Setting, width: int, index: int, epoch: int, params:
         arrays |= _errors(plan.compared, kernels)
         arrays["gram"] = _grams(kernels)
         predicted, refusals = _predictions(setting, network, params, kernels, _linear(setting, width, index, linear))
-    arrays |= predicted
+    arrays |= predicted | _measures(setting, predicted)
     arrays["seconds"] = np.asarray(time.perf_counter() - begun)
     arrays["device"] = np.asarray(jax.devices()[0].device_kind)
     return Moment(width, index, epoch, arrays, refusals)
@@ -69,13 +64,18 @@ def _double(params: Any) -> Any:
     return jax.tree.map(lambda leaf: jax.numpy.asarray(leaf, "float64"), params)
 
 
+def _initial_kernels(setting: Setting, width: int, index: int) -> dict:
+    numbers = (setting.plan.points * setting.train.outputs) ** 2
+    return (_held if 8 * numbers <= HELD else _held.__wrapped__)(setting, width, index)
+
+
 # The moments of a network come one after the other, and all look back at its beginning.
 @lru_cache(maxsize=1)
-def _initial_kernels(setting: Setting, width: int, index: int) -> dict:
+def _held(setting: Setting, width: int, index: int) -> dict:
     import jax  # not above: plans and results are handled without jax
 
     network = network_at(setting.plan, setting.train, width)
-    params, x = _double(initial_params(setting, width, index)), jax.numpy.asarray(setting.points, float)
+    params, x = _double(initial_params(setting, network, index)), jax.numpy.asarray(setting.points, float)
     return kernels_by_name(setting.plan.kernels, network.apply, params, x)
 
 
@@ -86,7 +86,7 @@ def _linear(setting: Setting, width: int, index: int, params: Any) -> Any:
     from ntk_explorer.training.linear import linearised
 
     network = network_at(setting.plan, setting.train, width)
-    f, params = linearised(network.apply, _double(initial_params(setting, width, index))), _double(params)
+    f, params = linearised(network.apply, _double(initial_params(setting, network, index))), _double(params)
     return lambda x: f(params, x)
 
 
@@ -128,17 +128,29 @@ def _predictions(
 
     x = jax.numpy.asarray(setting.points, float)
     f0, arrays = np.asarray(network.apply(params, x)), {}
-    coefficients, refusals = _coefficients(setting, kernels, f0)
+    found, refusals = _coefficients(setting, kernels, f0)
     for end, inputs in (("", setting.test.x), ("_on_grid", setting.grid)):
         if inputs is None:
             continue
         parts = [
-            _predicted(setting, network, params, part, coefficients, linear)
+            _predicted(setting, network, params, part, found, linear)
             for part in _parts(inputs, len(x) * f0.shape[1] ** 2 * 8)
         ]
         for name in parts[0]:
             arrays[f"{name}{end}"] = np.concatenate([part[name] for part in parts], axis=-2)
     return arrays, refusals
+
+
+def _measures(setting: Setting, predicted: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """How good the predictions of the test examples are, and how far those of other kernels are from the eNTK's."""
+    classes = setting.train.task == "classification"
+    variables = {name: (sum(LAYOUT[name], ()), array) for name, array in predicted.items() if name in LAYOUT}
+    measures = test_measures(variables, setting.test.targets, classes=classes)
+    found = {name: np.asarray(values) for name, (_, values) in measures.items()}
+    if "entk" not in setting.plan.kernels or not setting.plan.compared:
+        return found
+    outputs = predicted["regression_output"], predicted["network_output"]
+    return found | regression_measures(*outputs, classes=classes)
 
 
 def _parts(inputs: np.ndarray, bytes_per_row: int) -> Iterator[np.ndarray]:
@@ -147,29 +159,28 @@ def _parts(inputs: np.ndarray, bytes_per_row: int) -> Iterator[np.ndarray]:
 
 
 def _coefficients(setting: Setting, kernels: dict, f0: np.ndarray) -> tuple[dict, dict[str, str]]:
-    """What each kernel's rows are multiplied with, [start, n, c] by kernel, NaN where it cannot be inverted."""
-    from ntk_explorer.trajectories._regression import coefficients
-
+    """What each kernel's rows are multiplied with, [start, n, c] by kernel; None, and why, where it is singular."""
     starts = np.stack([setting.targets - f0, setting.targets])
     found, refusals = {}, {}
     for name, kernel in kernels.items():
         try:
-            found[name] = coefficients(np.asarray(kernel), starts, setting.plan.ridge)
+            found[name] = coefficients(kernel, starts, ridge=setting.plan.ridge)
         except NTKExplorerError as error:
-            found[name], refusals[name] = np.full_like(starts, np.nan), str(error)
+            found[name], refusals[name] = None, str(error)
     return found, refusals
 
 
-def _predicted(setting: Setting, network: Network, params: Any, inputs, coefficients: dict, linear: Any) -> dict:
+def _predicted(setting: Setting, network: Network, params: Any, inputs, found: dict, linear: Any) -> dict:
     import jax  # not above: plans and results are handled without jax
-
-    from ntk_explorer.trajectories._regression import applied
 
     inputs, points = jax.numpy.asarray(inputs, float), jax.numpy.asarray(setting.points, float)
     outputs = np.asarray(network.apply(params, inputs))
     rows = kernels_by_name(setting.plan.kernels, network.apply, params, inputs, points)
     origins = np.stack([outputs, np.zeros_like(outputs)])
     assert len(origins) == len(STARTS)
-    regression = [origins + applied(np.asarray(rows[name]), coefficients[name]) for name in setting.plan.kernels]
+    regression = [
+        np.full_like(origins, np.nan) if found[name] is None else origins + applied(rows[name], found[name])
+        for name in setting.plan.kernels
+    ]
     predicted = {"network_output": outputs, "regression_output": np.stack(regression)}
     return predicted | ({} if linear is None else {"linearised_output": np.asarray(linear(inputs))})

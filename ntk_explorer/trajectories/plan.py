@@ -41,7 +41,7 @@ class TrajectoryPlan(NetworksPlan):
     @model_validator(mode="before")
     @classmethod
     def _sizes(cls, fields: Any) -> Any:
-        """Sizes that are not given are those of the data set's card; points are at most the training examples."""
+        """Sizes that are not given are those of the data set's card; points and batches are at most all examples."""
         if not isinstance(fields, dict):
             return fields
         data = fields.get("data", {})
@@ -51,6 +51,8 @@ class TrajectoryPlan(NetworksPlan):
         sized = {"data": {"n": n} | data, "test": test}
         if isinstance(count := sized["data"]["n"], int):
             sized["points"] = min(POINTS, count)
+            sized["training"] = _within(fields.get("training", {}), count)
+            fields = {name: value for name, value in fields.items() if name != "training"}
         return sized | {name: value for name, value in fields.items() if name != "data"}
 
     @field_validator("kernel_at", mode="before")
@@ -87,6 +89,11 @@ class TrajectoryPlan(NetworksPlan):
                 f"A kernel at epoch {self.kernel_at[-1]} is beyond the training's {epochs}",
                 f"Train for {self.kernel_at[-1]} epochs, or leave it out.",
             )
+        if (batch := self.training.batch_size) and batch > self.data.n:
+            raise InvalidInput(
+                f"Batches of {batch} are larger than the {self.data.n} training examples",
+                f"Give at most {self.data.n}, or None to take all of them at every step.",
+            )
         if self.points > self.data.n:
             raise InvalidInput(
                 f"{self.points} points for the kernels are more than the {self.data.n} training examples",
@@ -103,6 +110,14 @@ class TrajectoryPlan(NetworksPlan):
     def moments(self) -> list[tuple[int, int, int]]:
         """All (width, seed index, epoch) at which kernels are computed, seed by seed."""
         return [(width, index, epoch) for width, index in self.cells for epoch in self.kernel_at]
+
+
+def _within(training: Any, n: int) -> Any:
+    """Batches of the usual size, unless they are given or there are not so many examples."""
+    if isinstance(training, TrainingConfig):
+        training = training.model_dump(include=training.model_fields_set)
+    usual = TrainingConfig.model_fields["batch_size"].default
+    return {"batch_size": min(usual, n)} | training if isinstance(training, dict) else training
 
 
 def spread_epochs(epochs: int, count: int = MOMENTS) -> tuple[int, ...]:

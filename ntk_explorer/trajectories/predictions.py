@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ntk_explorer.regression import PREDICTION_MEASURES
+
 Variables = Mapping[str, tuple]
 PREDICTORS = ("network", "linearised", "regression")
 
@@ -32,28 +34,27 @@ def test_measures(variables: Variables, target: np.ndarray, *, classes: bool) ->
     return found
 
 
-def regression_measures(variables: Variables, *, classes: bool) -> dict[str, tuple]:
-    """Differences of regressions with the compared kernels from that with the eNTK, the first kernel.
+def regression_measures(regressions: np.ndarray, f0: np.ndarray, *, classes: bool) -> dict[str, np.ndarray]:
+    """How far regressions with other kernels are from that with the eNTK; the entries of ``PREDICTION_MEASURES``.
 
-        regression_difference = ‖f_K − f_Θ‖ / ‖f_Θ‖,   correction_difference = ‖f_K − f_Θ‖ / ‖f_Θ − f_0‖,
+    Args:
+        regressions: predictions [kernel, start, m, c], those of the eNTK first; of the starts, the network first.
+        f0: the network's outputs [m, c].
+        classes: whether there are classes; else there is no agreement.
 
-    where f_0 is what the regression starts from; ``agreement`` is the share of equal classes. All over
-    (compared, width, seed, at, start).
+    Returns:
+        ``regression_difference``, ``correction_difference`` (relative to what the regression adds to its start, the
+        network's outputs or zero) and ``agreement``, each [compared, start]; NaN where a kernel could not be inverted.
     """
-    outputs, f0 = variables["regression_output"][1], variables["network_output"][1]
-    ours, reference = outputs[1:], outputs[:1]
-    start = np.stack([f0, np.zeros_like(f0)])[None]
-    error = _norm(ours - reference)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        table = {
-            "regression_difference": error / _norm(reference),
-            "correction_difference": error / _norm(reference - start),
-        }
-    same = (ours.argmax(-1) == reference.argmax(-1)).mean(-1) if classes else np.nan
-    table["agreement"] = np.where(np.isfinite(error), same, np.nan)
-    dims = ("compared", "width", "seed", "at", "start")
-    return {name: (dims, np.moveaxis(values, 1, -1)) for name, values in table.items()}
-
-
-def _norm(outputs: np.ndarray) -> np.ndarray:
-    return np.sqrt((outputs**2).sum(axis=(-2, -1)))
+    shape = len(regressions) - 1, regressions.shape[1]
+    found = {name: np.full(shape, np.nan) for name in PREDICTION_MEASURES}
+    for other, start in np.ndindex(shape):
+        ours, reference = regressions[1 + other, start], regressions[0, start]
+        if not (np.isfinite(ours).all() and np.isfinite(reference).all()):
+            continue
+        origin = f0 if start == 0 else np.zeros_like(f0)
+        for name, entry in PREDICTION_MEASURES.items():
+            if name != "agreement" or classes:
+                also = (origin,) if name == "correction_difference" else ()
+                found[name][other, start] = entry(ours, reference, *also)
+    return found

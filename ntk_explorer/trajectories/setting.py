@@ -13,10 +13,31 @@ from ntk_explorer.datasets import LabelledData, load_split
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.store import fingerprint
 from ntk_explorer.sweeps.cells import examples
+from ntk_explorer.training.checkpoints import examples_fingerprint
 from ntk_explorer.trajectories.plan import TrajectoryPlan
 
 LINE, SIDE = 201, 41  # grid points of one feature, and along each of two
 MARGIN = 0.15  # of the examples' range, beyond it on either side
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What is remembered of the examples without their inputs: all that keys and figures need.
+
+    ``known`` holds what figures need: arrays by name, as coordinates, and ``class_names`` and ``task``; ``examples`` is
+    the fingerprint of all examples, ``trained_on`` that of what training makes of them.
+    """
+
+    known: dict[str, Any]
+    examples: str
+    trained_on: str
+    inputs: tuple[int, ...]
+    outputs: int
+
+    @classmethod
+    def of(cls, plan: TrajectoryPlan) -> Facts:
+        """Read the examples and forget them again; see :meth:`Setting.of` for what is refused."""
+        return Setting.of(plan).facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +74,21 @@ class Setting:
         """Their targets [points, c]: one-hot labels, or those of a regression."""
         return self.train.targets[: self.plan.points]
 
+    @property
+    def split(self) -> dict[str, Any]:
+        """The examples as training takes them."""
+        return {"x": self.train.x, "y": self.train.y, "x_test": self.test.x, "y_test": self.test.y}
+
     @cached_property
-    def fingerprint(self) -> str:
-        """Of all examples with their labels."""
-        return fingerprint(self.train.x, self.train.y, self.test.x, self.test.y)
+    def facts(self) -> Facts:
+        """What is remembered of the examples."""
+        return Facts(
+            self._known(),
+            fingerprint(*self.split.values()),
+            examples_fingerprint(**self.split, dtype=self.plan.dtype),
+            self.train.inputs,
+            self.train.outputs,
+        )
 
     @cached_property
     def drawn(self) -> list[int]:
@@ -78,9 +110,7 @@ class Setting:
         inputs[:, self.drawn] = np.array(list(itertools.product(*axes)))
         return inputs.reshape(-1, *self.train.inputs)
 
-    @cached_property
-    def known(self) -> dict[str, Any]:
-        """What figures need of the examples: arrays by name, as coordinates, and ``class_names`` and ``task``."""
+    def _known(self) -> dict[str, Any]:
         train, test, points = examples(self.train), examples(self.test), self.plan.points
         known = {
             "label": train["label"][:points],

@@ -84,6 +84,20 @@ def test_a_group_goes_back_to_the_preset():
     assert controls.plan == preset
 
 
+def test_a_folder_of_data_and_a_shape_stay_with_their_data_set():
+    """As when a sweep of the store is opened: no widget shows them, and no link carries them."""
+    folder = plan_sweep({"name": "cifar10", "n": 60, "path": "/data/cifar"}, widths=[16])
+    controls = Controls(folder)
+    assert controls.plan == folder
+    controls._data.widgets["n"].value = 40
+    assert (controls.plan.data.n, controls.plan.data.path) == (40, "/data/cifar")
+    controls._data.widgets["name"].value = "mnist"
+    assert controls.plan.data.path is None
+    shaped = plan_sweep({"name": "sphere", "shape": (4, 4, 3)}, widths=[16])
+    controls.show(shaped)
+    assert controls.plan == shaped
+
+
 def test_an_impossible_width_leaves_no_plan():
     controls = Controls(SweepPlan())
     controls._sweep.widgets["widths"].value = "16, many"

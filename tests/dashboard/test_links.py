@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ntk_explorer.architectures import ARCHITECTURES
-from ntk_explorer.dashboard.links import LONGEST, ExplorerState, View, from_query, to_query
+from ntk_explorer.dashboard.links import ExplorerState, View, from_query, to_query
 from ntk_explorer.dashboard.pages import PAGES
 from ntk_explorer.dashboard.presets import presets
+from ntk_explorer.dashboard.queries import LONGEST
 from ntk_explorer.datasets import DATASETS
 from ntk_explorer.kernels import KERNELS, incomparable
 from ntk_explorer.sweeps.plan import DERIVED, plan_sweep
@@ -138,7 +139,7 @@ def test_no_option_of_an_architecture_hides_another_key():
 
 def test_presets_are_links_that_open_without_a_notice():
     cards = presets()
-    assert len({card.name for card in cards}) == len(cards) == 6
+    assert len({card.name for card in cards}) == len(cards) == 9
     for card in cards:
         assert from_query(arguments(card.link)) == (card.state, [])
 

@@ -3,6 +3,7 @@
 import time
 
 import numpy as np
+import published_by_hand
 import pytest
 
 from ntk_explorer.dashboard.links import ExplorerState
@@ -134,6 +135,19 @@ def test_bad_input_becomes_a_sentence(model):
     wait(lambda: model.status == "failed")
     assert "10 classes" in model.message
     assert "Traceback" not in model.message
+
+
+def test_missing_files_become_a_sentence_and_files_that_came_are_found(model, tmp_path):
+    plan = plan_sweep({"name": "cifar10", "n": 10, "path": str(tmp_path / "cifar10")}, widths=[4], seeds=1)
+    (tmp_path / "cifar10").mkdir()
+    model.ask_estimate(plan)
+    wait(lambda: model.refusal)
+    assert "cifar-10-binary.tar.gz" in model.refusal
+    assert "ntk-explorer data cifar10" in model.refusal
+    published_by_hand.write(tmp_path / "cifar10", "cifar10")
+    model.ask_estimate(plan)
+    wait(lambda: model.estimate is not None)
+    assert model.refusal == ""
 
 
 def test_only_the_last_of_several_requests_is_answered(model):

@@ -218,9 +218,9 @@ def test_parts_that_are_read_alone_are_those_cut_from_the_whole(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["cnn", "rescaled"])
+@pytest.mark.parametrize("kind", ["cnn", "rescaled", "tokens"])
 def test_networks_of_other_kinds(kind):
-    """With convolutions, or with unused and shared parameters and a scan."""
+    """With convolutions, with unused and shared parameters and a scan, or of whole numbers."""
     network = registered("cnn") if kind == "cnn" else next(c for c in handwritten() if c.name == kind)
     y = np.random.default_rng(1).integers(0, 3, 4)
     case = EvidenceCase(network.f, network.params, np.asarray(network.x1), y, "categorical", None)

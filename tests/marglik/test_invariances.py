@@ -48,7 +48,12 @@ def test_without_strength_the_averaged_network_is_the_plain_one(invariance):
 
 
 @pytest.mark.parametrize(
-    ("invariance", "likelihood"), [("rotation", "categorical"), ("rotation", "gaussian"), ("affine", "categorical")]
+    ("invariance", "likelihood"),
+    [
+        ("rotation", "categorical"),
+        pytest.param("rotation", "gaussian", marks=pytest.mark.slow),
+        ("affine", "categorical"),
+    ],
 )
 def test_gradients_equal_central_differences(invariance, likelihood):
     eta, step = np.array(ETA[invariance]), 1e-5

@@ -116,7 +116,7 @@ def test_what_was_deleted_or_damaged_is_computed_anew_by_the_same_process(store,
 
 
 def test_a_worker_that_comes_late_changes_nothing_that_is_sealed(store, monkeypatch):
-    known = plan().model_dump_json(), matrices._fingerprint(load(plan().sweep.data)), store.address
+    known = plan().model_dump_json(), plan().examples().fingerprint, store.address
     matrix = matrices._prepared(*known)
 
     def slow(rows, columns):
