@@ -85,19 +85,14 @@ def test_every_card_says_whether_it_is_a_bound():
 
 
 def test_kfac_is_above_the_truth_in_the_scalar_counterexample():
-    """a = b = (0.1, 2): exact log 5.01, Kronecker factors log 3.205."""
-    a, b = np.array([[0.1], [2.0]]), np.array([[0.1], [2.0]])
-    case = EvidenceCase(
-        _product, {"w": np.ones((1, 1))}, np.concatenate([a, b], axis=1), np.zeros((2, 1)), "gaussian", 1.0
-    )
-    # Σ (a b)² = 0.01² + 4² = 16.0001; the convention's factors: mean a² times Σ b² = 2.005 · 4.01
-    exact, approximate = (
-        -2 * evidence_of(case.features, prior_precision=1.0, sigma=1.0, estimator=name).complexity
-        for name in ("full", "kfac")
-    )
-    assert_allclose(exact, np.log1p(16.0001), rtol=1e-12)
-    assert_allclose(approximate, np.log1p(2.005 * 4.01), rtol=1e-12)
-    assert approximate < exact
+    """Squared inputs and sensitivities (0.1, 2) each: exact log 5.01, Kronecker factors log 3.205."""
+    x = np.sqrt([[0.1, 0.1], [2.0, 2.0]])
+    case = EvidenceCase(_product, {"w": np.ones((1, 1))}, x, np.zeros((2, 1)), "gaussian", 1.0)
+    exact, approximate = (evidence_of(case.features, **case.options(1.0), estimator=name) for name in ("full", "kfac"))
+    assert_allclose(-2 * exact.complexity, np.log(5.01), rtol=1e-12)
+    assert_allclose(-2 * approximate.complexity, np.log(3.205), rtol=1e-12)
+    assert approximate.total > exact.total
+    assert not approximate.is_bound
 
 
 def _product(params, x):
