@@ -165,7 +165,7 @@ class TrainingModel(JobModel):
         self._forget(JOB)
         self._drawn = self._running = plan
         self._session.state = self.state.train(plan)
-        status = "done" if whole else "cancelled"
+        status, self._total = "done" if whole else "cancelled", self._total or 1
         self.param.update(
             history=dataset, result=dataset, stale=False, status=status, seconds_left=None, message="", step=self.total
         )

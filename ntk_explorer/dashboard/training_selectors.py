@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import panel_material_ui as pmui
 
-from ntk_explorer.dashboard.selectors import follow, restart_at_end
+from ntk_explorer.dashboard.selectors import follow
 from ntk_explorer.dashboard.training_model import TrainingModel
 from ntk_explorer.plots.theme import kernel_style
 
@@ -19,14 +19,13 @@ def epoch_player(training: TrainingModel) -> pmui.DiscretePlayer:
         options=[0],
         value=0,
         interval=700,
-        loop_policy="once",
+        loop_policy="loop",  # a training is first shown at its end, where Play would have nothing left to play
         visible_buttons=BUTTONS,
         show_loop_controls=False,
         show_value=True,
         width=300,
     )
     follow(training, player, _epochs, lambda m: m.epoch if m.drawn else 0, lambda epoch: training.look(epoch=epoch))
-    restart_at_end(player)
     return player
 
 
