@@ -15,7 +15,10 @@ class Diverged(NTKExplorerError, ArithmeticError):
 
 
 def diverged(problem: Problem, epoch: int, member: int, rate: float) -> NTKExplorerError:
-    """The error that names the epoch, the learning rate and the limit 2/λ_max(Θ/n) at the initial parameters."""
+    """The error that names the epoch, the learning rate and the limit 2/λ_max(Θ/n) at the initial parameters.
+
+    ``rate`` is the largest of the schedule: that of the last step may be next to nothing.
+    """
     if epoch == 0:
         return InvalidInput(
             f"The loss of seed {member} is not finite before the first step",

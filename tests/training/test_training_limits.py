@@ -89,6 +89,20 @@ def test_divergence_where_no_kernel_can_be_computed_still_says_what_happened():
         epochs_of(1, network=Network, **options)
 
 
+def test_divergence_under_a_schedule_names_its_largest_rate():
+    """At the last step of a cosine the rate is next to nothing."""
+    options = {"optimizer": "sgd", "loss": "squared", "schedule": "cosine"}
+    with pytest.raises(Diverged, match=r"rate was 1e\+200"):
+        epochs_of(1, learning_rate=1e200, epochs=1, **options)
+
+
+@pytest.mark.parametrize("n", [1, N])
+def test_a_kernel_that_is_zero_has_no_limit(n):
+    x, y = classes_of(n)
+    with pytest.raises(InvalidInput, match=r"sgd cannot be measured.*learning_rate"):
+        epochs_of(1, data=(0 * x, y), optimizer="sgd", batch_size=None)
+
+
 def test_a_network_that_starts_infinite_is_refused():
     class Network:
         apply = staticmethod(lambda w, x: x @ w)
