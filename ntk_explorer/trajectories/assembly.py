@@ -54,6 +54,7 @@ LABELS = {
     "train_accuracy": "training accuracy",
     "test_loss": "test loss",
     "test_accuracy": "test accuracy",
+    "learning_rate": "learning rate",
     "eigenvalues": "eigenvalue",
     "drift": "distance from the kernel at initialisation",
     "alignment": "alignment with the targets",
@@ -124,7 +125,7 @@ def assemble_trajectory(plan: TrajectoryPlan, known: Mapping[str, Any], parts: I
         and ``grid``, ``feature`` for data of one or two features:
 
         - ``train_loss``, ``train_accuracy``, ``test_loss``, ``test_accuracy`` (width, seed, epoch), and the same of the
-          linearised network as ``linearised_…``; ``learning_rate(width, seed)``, the largest of the schedule, and
+          linearised network as ``linearised_…``; ``learning_rate``, that of each epoch's last step, and
           ``learning_rate_limit(width, seed, at)``, 2/λ_max(Θ/n) for the squared loss;
         - over (kernel, width, seed, at): ``eigenvalues(…, rank)`` descending, the entries of ``SUMMARIES``, ``drift``
           and ``alignment`` (see :mod:`ntk_explorer.comparison.movement`);
@@ -182,20 +183,18 @@ class _Table:
         return np.full([self.sizes[dim] for dim in dims], np.nan, dtype)
 
     def _histories(self) -> dict:
-        table = {}
-        for linearised in (False, True)[: 1 + self.plan.linearised]:
-            for name in CURVES:
-                values = self._empty(dims := ("width", "seed", "epoch"))
-                for width, row in self.row.items():
-                    if part := self.curves.get((width, linearised)):
-                        known = part.arrays[name][:, : values.shape[2]]
-                        values[row, :, : known.shape[1]] = known
-                table[f"linearised_{name}" if linearised else name] = dims, values
-        rates = self._empty(dims := ("width", "seed"))
+        table = {name: self._history(name, linearised=False) for name in (*CURVES, "learning_rate")}
+        if self.plan.linearised:
+            table |= {f"linearised_{name}": self._history(name, linearised=True) for name in CURVES}
+        return table
+
+    def _history(self, name: str, *, linearised: bool) -> tuple:
+        values = self._empty(dims := ("width", "seed", "epoch"))
         for width, row in self.row.items():
-            if part := self.curves.get((width, False)):
-                rates[row] = part.arrays["base_learning_rate"]
-        return table | {"learning_rate": (dims, rates)}
+            if part := self.curves.get((width, linearised)):
+                known = part.arrays[name][:, : values.shape[2]]
+                values[row, :, : known.shape[1]] = known
+        return dims, values
 
     def _moments(self) -> dict:
         table = {}

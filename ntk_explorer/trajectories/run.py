@@ -126,8 +126,11 @@ class _Running:
     def _found(self) -> Iterator[Step]:
         """What the store has; what turns out to be damaged counts as missing from here on."""
         for run, training in self.parts.trainings.items():
-            if (curves := found_curves(self.store, run, training, self.last)) is not None:
+            curves = found_curves(self.store, run, training, self.last)
+            if curves is not None:
                 yield self._step(curves, timed=False)
+            if curves is None or curves.epochs < self.last:
+                self.present.discard(training.checkpoint(self.last).key)
         for place, identity in self.parts.moments.items():
             if identity.key not in self.present:
                 continue

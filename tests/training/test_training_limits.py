@@ -91,9 +91,8 @@ def test_divergence_where_no_kernel_can_be_computed_still_says_what_happened():
 
 def test_divergence_under_a_schedule_names_its_largest_rate():
     """At the last step of a cosine the rate is next to nothing."""
-    options = {"optimizer": "sgd", "loss": "squared", "schedule": "cosine"}
     with pytest.raises(Diverged, match=r"rate was 1e\+200"):
-        epochs_of(1, learning_rate=1e200, epochs=1, **options)
+        epochs_of(1, optimizer="sgd", loss="squared", schedule="cosine", learning_rate=1e200, epochs=1)
 
 
 @pytest.mark.parametrize("n", [1, N])

@@ -187,6 +187,21 @@ def test_a_damaged_moment_is_computed_again(kept, copied, parts):
     assert same(run_trajectory(PLAN, store=copied), kept[1])
 
 
+def test_damaged_curves_are_trained_again(kept, copied, parts):
+    manifest = copied.manifest(parts.trainings[16, False].checkpoint(3).key)
+    curve = next(file for file in manifest.files if "train_loss/c/" in file.path)
+    path = next(Path(copied.address).glob(f"**/{manifest.folder}/{curve.path}"))
+    path.write_bytes(bytes(curve.bytes))
+    assert same(run_trajectory(PLAN, store=copied), kept[1])
+
+
+def test_the_learning_rate_follows_its_schedule(tmp_path):
+    training = {"epochs": 2, "batch_size": 10, "learning_rate": 0.5, "schedule": "steps"}
+    options = {"test": 5, "widths": [4], "points": 2, "kernel_at": [0], "kernels": ["pntk"], "linearised": False}
+    results = run_trajectory(plan_trajectory(DATA, training=training, **options), store=tmp_path)
+    np.testing.assert_allclose(results["learning_rate"], [[[0.5, 0.5, 0.005]]], rtol=1e-6)  # after 0, 3 and 6 steps
+
+
 def test_a_stopped_training_is_shown_and_goes_on_to_the_same_bits(kept, tmp_path):
     store, seen = Store(tmp_path / "stopped"), []
 
