@@ -10,9 +10,11 @@ from trajectories_by_hand import trajectory
 
 from ntk_explorer.dashboard import training_readings as readings
 from ntk_explorer.dashboard.controls import Controls
+from ntk_explorer.dashboard.exports import DOWNLOADS
 from ntk_explorer.dashboard.gallery import Gallery
 from ntk_explorer.dashboard.links import ExplorerState
 from ntk_explorer.dashboard.model import ExplorerModel
+from ntk_explorer.dashboard.pages import PAGES
 from ntk_explorer.dashboard.reproduce import ways
 from ntk_explorer.dashboard.shelf import Shelf
 from ntk_explorer.dashboard.table import contents
@@ -203,6 +205,19 @@ def test_every_figure_has_the_columns_that_move_it(session, options):
         assert title
     assert "<table" in readings.moment_table(training)
     assert len(readings.numbers(training)) == 3
+
+
+def test_every_download_is_of_the_training_that_is_shown(session):
+    run(session.training, plan())
+    PAGES["training"](session)
+    made = {name: content(session) for _, name, content in DOWNLOADS}
+    assert made.keys() == {"figure.png", "figure.svg", "{}.csv", "{}.nc", "{}.html", "{}.yaml", "{}.py"}
+    report = made["{}.html"].decode()
+    assert "width 4" in report
+    assert "plan_trajectory" in report
+    assert b"FIGURES['learning_curves'](trajectory, width=4, epoch=3)" in made["{}.py"]
+    assert made["{}.csv"].startswith(b"quantity,kernel,start")
+    assert b"kernel_at" in made["{}.yaml"]
 
 
 def _plan_of(ds):
