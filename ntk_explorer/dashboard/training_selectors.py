@@ -23,7 +23,7 @@ def epoch_player(training: TrainingModel) -> pmui.DiscretePlayer:
         visible_buttons=BUTTONS,
         show_loop_controls=False,
         show_value=True,
-        width=300,
+        width=270,  # with both menus one row of the page of 1280 pixels
     )
     follow(training, player, _epochs, lambda m: m.epoch if m.drawn else 0, lambda epoch: training.look(epoch=epoch))
     return player
@@ -54,7 +54,7 @@ def draw_select(training: TrainingModel) -> pmui.Select:
 
 def kernel_select(training: TrainingModel) -> pmui.Select:
     """Whose matrix is shown, and whose regression stands beside the network."""
-    select = _menu("kernel", 150)
+    select = _menu("kernel", 140)
     kernels = lambda m: {kernel_style(k).label: k for k in m.drawn.kernels} if m.drawn else {}  # noqa: E731
     follow(training, select, kernels, lambda m: m.kernel if m.drawn else None, lambda k: training.look(kernel=k))
     return select
@@ -62,7 +62,7 @@ def kernel_select(training: TrainingModel) -> pmui.Select:
 
 def start_select(training: TrainingModel) -> pmui.Select:
     """What kernel regression starts from."""
-    select = _menu("regression starts from", 170, options=STARTS, value="network")
+    select = _menu("regression starts from", 165, options=STARTS, value="network")
     follow(training, select, lambda _: STARTS, lambda m: m.view.start, lambda s: training.look(start=s))
     return select
 
