@@ -145,6 +145,12 @@ def assemble_trajectory(plan: TrajectoryPlan, known: Mapping[str, Any], parts: I
     return _Table(plan, known, list(parts)).dataset()
 
 
+def is_whole(results: xr.Dataset) -> bool:
+    """Whether every curve of a trajectory goes to the last epoch, and every moment is there."""
+    ends = [results[name].isel(epoch=-1) for name in ("train_loss", "linearised_train_loss") if name in results]
+    return all(bool(values.notnull().all()) for values in (*ends, results["eigenvalues"].isel(rank=0)))
+
+
 class _Table:
     def __init__(self, plan: TrajectoryPlan, known: Mapping[str, Any], parts: list):
         self.plan, self.known = plan, known

@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from ntk_explorer.dashboard.training_selectors import epoch_player
 from ntk_explorer.jobs.worker import WarmWorker
 from ntk_explorer.store import Store
 from ntk_explorer.sweeps.plan import plan_sweep
+from ntk_explorer.trajectories.assembly import is_whole
 from ntk_explorer.trajectories.files import to_csv
 from ntk_explorer.trajectories.kept import StoredTrajectory, stored_trajectories
 from ntk_explorer.trajectories.plan import TrajectoryPlan, plan_trajectory
@@ -185,6 +187,23 @@ def test_the_shelf_lists_opens_and_deletes_trainings(session):
     shelf.delete()
     wait(lambda: shelf.note == "Deleted.")
     assert item.key not in {found.key for found in stored_trajectories(session.store)}
+
+
+def test_a_training_that_is_damaged_on_disk_is_computed_again_when_it_is_opened(session):
+    training, chosen = session.training, plan(epochs=2)
+    run(training, chosen)
+    (item,) = (i for i in stored_trajectories(session.store) if i.plan == chosen)
+    moment = session.store.manifest(session.store.manifest(item.key).inputs[item.total - 1])
+    largest = max(moment.files, key=lambda file: file.bytes)
+    (Path(session.store.address) / moment.folder / largest.path).write_bytes(bytes(largest.bytes))
+    shelf = Shelf(session)
+    shelf.reload()
+    wait(lambda: shelf.contents is not None)
+    shelf.choose([item.key])
+    shelf.open()
+    wait(lambda: "damaged on disk" in training.message)
+    wait(lambda: not training.active)
+    assert is_whole(training.result)
 
 
 @pytest.mark.parametrize(
