@@ -85,6 +85,11 @@ class Curves:
     found: bool = False
 
     @property
+    def place(self) -> tuple[int, bool]:
+        """Which of a trajectory's trainings."""
+        return self.width, self.linearised
+
+    @property
     def epochs(self) -> int:
         """How many epochs have been trained."""
         return self.arrays["train_loss"].shape[1] - 1
@@ -103,6 +108,11 @@ class Moment:
     arrays: Mapping[str, np.ndarray] = field(repr=False)
     refusals: Mapping[str, str] = field(default_factory=dict)
     found: bool = False
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Which of a trajectory's moments."""
+        return self.width, self.index, self.epoch
 
     @cached_property
     def summaries(self) -> dict[str, list[float]]:
@@ -154,7 +164,7 @@ def is_whole(results: xr.Dataset) -> bool:
 class _Table:
     def __init__(self, plan: TrajectoryPlan, known: Mapping[str, Any], parts: list):
         self.plan, self.known = plan, known
-        self.curves = {(part.width, part.linearised): part for part in parts if isinstance(part, Curves)}
+        self.curves = {part.place: part for part in parts if isinstance(part, Curves)}
         self.moments = [part for part in parts if isinstance(part, Moment)]
         self.row = {width: i for i, width in enumerate(plan.widths)}
         self.column = {epoch: i for i, epoch in enumerate(plan.kernel_at)}
@@ -211,10 +221,13 @@ class _Table:
             values = self._empty(dims := (*lead, *place, *trail), np.float32 if name == "gram" else float)
             for moment in self.moments:
                 if moment.index < values.shape[dims.index(place[1])] and name in moment.arrays:
-                    where = self.row[moment.width], moment.index, self.column[moment.epoch]
-                    values[(*[slice(None)] * len(lead), *where)] = moment.arrays[name]
+                    values[(*[slice(None)] * len(lead), *self._where(moment))] = moment.arrays[name]
             table[name] = dims, values
         return table
+
+    def _where(self, moment: Moment) -> tuple[int, int, int]:
+        """Indices of ``PLACE``."""
+        return self.row[moment.width], moment.index, self.column[moment.epoch]
 
     def _expected(self, name: str) -> bool:
         """Whether such arrays belong to the plan."""
@@ -227,9 +240,8 @@ class _Table:
     def _summaries(self) -> dict:
         table = {name: self._empty(("kernel", *PLACE)) for name in SUMMARIES}
         for moment in self.moments:
-            where = self.row[moment.width], moment.index, self.column[moment.epoch]
             for name, values in moment.summaries.items():
-                table[name][(slice(None), *where)] = values
+                table[name][(slice(None), *self._where(moment))] = values
         return {name: (("kernel", *PLACE), values) for name, values in table.items()}
 
     def _spectral_errors(self) -> dict:
@@ -240,8 +252,7 @@ class _Table:
             values = self._empty(dims := ("compared", *PLACE))
             for moment in self.moments:
                 own, *others = (row[np.isfinite(row)] for row in moment.arrays["eigenvalues"])
-                where = self.row[moment.width], moment.index, self.column[moment.epoch]
-                values[(slice(None), *where)] = [entry(other, own) for other in others]
+                values[(slice(None), *self._where(moment))] = [entry(other, own) for other in others]
             table[name] = dims, values
         return table
 

@@ -1,5 +1,7 @@
 """The learning rate's limit, and what is said beyond it."""
 
+from functools import cache
+
 import jax
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from ntk_explorer.training.divergence import Diverged
 from ntk_explorer.training.limit import estimate_learning_rate_limit
 
 
+@cache
 def limits():
     """2n/λ_max(Θ) of both members, from their matrices."""
     found = []
