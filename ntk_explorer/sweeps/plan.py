@@ -80,7 +80,7 @@ def whole_numbers(values: Any, what: str, low: int, high: int, example: str) -> 
         return values
     values = tuple(values)
     for value in values:
-        if not isinstance(value, Integral) or isinstance(value, bool) or not low <= value <= high:
+        if not isinstance(value, Integral) or isinstance(value, bool) or not low <= int(value) <= high:
             raise InvalidInput(
                 f"{what} {value!r} is not a whole number between {low} and {high}", f"Use e.g. {example}."
             )
