@@ -15,9 +15,9 @@ from ntk_explorer.dashboard.training_model import TrainingModel
 from ntk_explorer.plots import along, errors, functions, predictors, regression, scatter, surfaces, trained
 from ntk_explorer.plots import training as curves
 
-WAITING = "Press Train on the left: curves appear here while the network learns."
+WAITING = "Curves appear here while the network learns: it begins when you press Train on the left."
 SURFACE, CLOUD = (320, 372), (420, 430)
-LEAST = 420  # pixels of a figure that shares a row
+LEAST, LEGEND = 420, 520  # pixels of a figure that shares a row, and of one with two lines of predictors below it
 
 Choices = Callable[[TrainingModel], dict[str, Any]]
 
@@ -101,7 +101,7 @@ class Gallery(pn.viewable.Viewer):
         )
         rates = self._picture(curves, "learning_rates", run)
         errors = [self._errors()] if result.sizes.get("compared") and result.sizes["output"] > 1 else []
-        return [side_by_side(good, rates, *errors, least=LEAST)]
+        return [side_by_side(good, rates, *errors, least=LEGEND)]
 
     def _errors(self) -> Picture:
         return self._picture(

@@ -8,6 +8,7 @@ from ntk_explorer.dashboard.selectors import follow
 from ntk_explorer.dashboard.training_model import TrainingModel
 from ntk_explorer.plots.theme import kernel_style
 
+LEGIBLE = {".MuiIconButton-root:not(.MuiIconButton-colorPrimary)": {"color": "var(--mui-palette-text-secondary)"}}
 BUTTONS = ["first", "previous", "pause", "play", "next", "last"]
 STARTS = {"the network f₀": "network", "zero": "zero"}
 
@@ -23,6 +24,7 @@ def epoch_player(training: TrainingModel) -> pmui.DiscretePlayer:
         visible_buttons=BUTTONS,
         show_loop_controls=False,
         show_value=True,
+        sx=LEGIBLE,  # Panel's own grey is next to black on the dark page
         width=270,  # with both menus one row of the page of 1280 pixels
     )
     follow(training, player, _epochs, lambda m: m.epoch if m.drawn else 0, lambda epoch: training.look(epoch=epoch))
