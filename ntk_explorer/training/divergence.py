@@ -33,5 +33,5 @@ def diverged(problem: Problem, epoch: int, member: int, rate: float) -> NTKExplo
         return Diverged(used, f"Take a learning rate of {rate / 10:.2g} or less.")
     bound = f"{used}; the limit 2/λ_max(Θ/n) at initialisation is {limit:.3g}"
     if optimizer in ("sgd", "momentum") and rate > limit / 2:
-        return Diverged(bound, f"Take at most half of the limit, {limit / 2:.2g}; learning_rate=None does so.")
+        return Diverged(bound, f"Take at most half of the limit, {limit / 2:.2g}, as is done where none is given.")
     return Diverged(bound, f"Take a learning rate of {rate / 10:.2g} or less, or schedule='warmup_cosine'.")
