@@ -62,6 +62,9 @@ class Visitor:
             except TimeoutError:
                 return
             self.models |= dict(_models(message["content"]))
+            for event in message["content"].get("events", []):
+                if event["kind"] == "ModelChanged":
+                    self.models[event["model"]["id"]].setdefault("attributes", {})[event["attr"]] = event["new"]
 
     async def set(self, model: str, attribute: str, value) -> None:
         """Change a property of a model, as a moved control does."""

@@ -29,9 +29,9 @@ def caches(folder: str) -> dict[str, str]:
     return os.environ | {"NTK_EXPLORER_STORE": f"{folder}/store", "XDG_CACHE_HOME": f"{folder}/cache"}
 
 
-def sweep(folder: str, *options: str) -> None:
-    """Compute a sweep into the store of the served page."""
-    command = [str(Path(sys.executable).with_name("ntk-explorer")), "sweep", *options]
+def computed(folder: str, *words: str) -> None:
+    """Compute a sweep or a training into the store of the served page."""
+    command = [str(Path(sys.executable).with_name("ntk-explorer")), *words]
     subprocess.run(command, check=True, capture_output=True, env=caches(folder))
 
 
@@ -106,23 +106,23 @@ def idle_share(process: psutil.Process, seconds: float = 20) -> float:
     return (used() - before) / seconds
 
 
-async def scrubbed(url: str, users: int) -> tuple[list[float], list[int]]:
-    """Every user moves the width once a second: seconds until the pictures have come, and their bytes."""
-    visitors = [await Visitor.open(f"{url}?tab=spectrum") for _ in range(users)]
+async def scrubbed(url: str, users: int, *, tab: str = "spectrum", player: str = "width"):
+    """Every user moves a player once a second: seconds until the pictures have come, and their bytes."""
+    visitors = [await Visitor.open(f"{url}?tab={tab}") for _ in range(users)]
     await asyncio.gather(*(visitor.settle() for visitor in visitors))
-    answers = await asyncio.gather(*(_scrub(visitor, k / users) for k, visitor in enumerate(visitors)))
+    answers = await asyncio.gather(*(_scrub(visitor, k / users, player) for k, visitor in enumerate(visitors)))
     seconds, sizes = zip(*(answer for one in answers for answer in one), strict=True)
     return list(seconds), list(sizes)
 
 
-async def _scrub(visitor: Visitor, delay: float) -> list[tuple[float, int]]:
-    player = visitor.find(label="width", discrete=True)
-    widths = len(visitor.models[player]["attributes"]["options"])
+async def _scrub(visitor: Visitor, delay: float, label: str) -> list[tuple[float, int]]:
+    player = visitor.find(label=label, discrete=True)
+    places = len(visitor.models[player]["attributes"]["options"])
     answers = []
     await asyncio.sleep(delay)
     for move in range(MOVES):
         begun = time.perf_counter()
-        await visitor.set(player, "value", (widths - 2 - move) % widths)
+        await visitor.set(player, "value", (places - 2 - move) % places)
         answers.append(await visitor.pictures())
         await asyncio.sleep(max(0, 1 - (time.perf_counter() - begun)))
     return answers[2:]  # the first pictures after a page has opened also build what later ones reuse
@@ -141,7 +141,7 @@ def measure() -> Iterator[Figure]:
             yield Figure("first picture after the page has loaded", first, 3)
             yield Figure("default sweep on the page, cold", whole, 30)
             yield Figure("page loaded with a stored sweep", min(opened(page, url)[1] for _ in range(3)), 2)
-            sweep(folder, "--depth", "2")
+            computed(folder, "sweep", "--depth", "2")
             yield Figure("stored sweep opened in the page", min(opened_from_runs(page, url) for _ in range(3)), 1)
             yield Figure("idle server and worker, one open page", 100 * idle_share(process), 5, "% of a core")
         seconds, sizes = asyncio.run(scrubbed(url, 1))
@@ -149,3 +149,7 @@ def measure() -> Iterator[Figure]:
         yield Figure("largest update", max(sizes) / 1e6, 1, "MB")
         seconds, _ = asyncio.run(scrubbed(url, USERS))
         yield Figure(f"{USERS} users scrubbing, p95", 1000 * p95(seconds), 250, "ms")
+        computed(folder, "train")
+        seconds, sizes = asyncio.run(scrubbed(url, 1, tab="training", player="epoch"))
+        yield Figure("epoch scrub of a training to new data, p95", 1000 * p95(seconds), 200, "ms")
+        yield Figure("largest update of a training", max(sizes) / 1e6, 1, "MB")

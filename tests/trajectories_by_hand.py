@@ -29,7 +29,7 @@ def trajectory(
             noise = 1 + 0.1 * rng.random((w, s, epochs + 1))
             variables[f"{name}{part}_loss"] = run, falling * noise
             variables[f"{name}{part}_accuracy"] = run, rising / noise * (np.nan if c == 1 else 1)
-    variables["learning_rate"] = ("width", "seed"), np.full((w, s), 0.1)
+    variables["learning_rate"] = run, np.full((w, s, epochs + 1), 0.1)
     variables["learning_rate_limit"] = moment, 0.2 + rng.random((w, s, t))
     variables |= _kernels(rng, c, n, widths, seeds, at) | _predictions(rng, c, test, (k, w, s, t), "test", linearised)
     grid = {}

@@ -22,8 +22,10 @@ def report(plan: TrajectoryPlan, results: xr.Dataset) -> str:
     for width in plan.widths:
         rows = list(_rows(plan, results.sel(width=width), results.attrs["task"] == "classification"))
         lines += ["", f"width {width}", *aligned(rows, left=())]
-    refusals = json.loads(results.attrs["refusals"])
-    lines += [f"\nNo regression with {NAMES.get(name, name)}: {why}" for name, why in refusals.items()]
+    refusals: dict[str, str] = json.loads(results.attrs["refusals"])
+    for why in dict.fromkeys(refusals.values()):  # kernels of one output are refused with the same words
+        names = ", ".join(NAMES.get(name, name) for name, said in refusals.items() if said == why)
+        lines += [f"\nNo regression with {names}: {why}"]
     return "\n".join(lines)
 
 

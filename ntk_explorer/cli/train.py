@@ -153,7 +153,10 @@ def _plans(config: Path | None, *, data: dict, network: dict, training: dict, re
     options["data"] = merged(options.get("data", {}), data, "name")
     options["network"] = merged(options.get("network", {}), network, "architecture")
     options["network"].setdefault("architecture", "mlp")
-    options["training"] = options.get("training", {}) | training
+    filed = options.get("training") or {}
+    if not isinstance(filed, dict):
+        raise InvalidInput(f"The file's training is {filed!r}", "Write its fields below it, for instance epochs: 20.")
+    options["training"] = filed | training
     return plan_trajectories(**(options | rest))
 
 

@@ -67,17 +67,25 @@ def svg(model: ExplorerModel) -> bytes:
 
 
 def page(model: ExplorerModel) -> bytes:
-    """The sweep as one HTML file that opens without a network."""
+    """What the open tab shows as one HTML file that opens without a network."""
     from ntk_explorer.plots.report import html_report
+    from ntk_explorer.plots.training_report import training_report
 
-    return html_report(model.result, code=python_lines(model.shown.plan)).encode()
+    result, lines = shown_result(model), lines_of(model)
+    if trains(model):
+        return training_report(result, width=model.training.width, code=lines).encode()
+    return html_report(result, code=lines).encode()
 
 
 def code(model: ExplorerModel) -> bytes:
     """Python lines that compute what the open tab shows and draw its figure."""
     figure = shown_figure(model)
-    lines = trajectory_lines if trains(model) else python_lines
-    return lines(shown_plan(model), figure.name, **figure.choices).encode()
+    return lines_of(model, figure.name, **figure.choices).encode()
+
+
+def lines_of(model: ExplorerModel, figure: str = "", **choices) -> str:
+    """Python lines that compute what the open tab shows and draw a figure of it."""
+    return (trajectory_lines if trains(model) else python_lines)(shown_plan(model), figure, **choices)
 
 
 def shown_plan(model: ExplorerModel) -> Any:
@@ -95,7 +103,7 @@ DOWNLOADS: list[tuple[str, str, Callable[[ExplorerModel], bytes]]] = [
     ("Figure (SVG)", "figure.svg", svg),
     ("Data (CSV)", "{}.csv", csv),
     ("Data (NetCDF)", "{}.nc", lambda model: files.to_netcdf(shown_result(model))),
-    ("Page (HTML)", "sweep.html", page),
+    ("Page (HTML)", "{}.html", page),
     ("Configuration (YAML)", "{}.yaml", lambda model: files.plan_to_yaml(shown_plan(model)).encode()),
     ("Python code", "{}.py", code),
 ]
@@ -128,11 +136,8 @@ def _download(model: ExplorerModel, label: str, filename: str, content) -> pmui.
     )
 
     def follow(*_) -> None:
-        """Files are called after what they hold; there are pages of sweeps only."""
-        item.param.update(
-            filename=filename.format("training" if trains(model) else "sweep"),
-            visible=content is not page or not trains(model),
-        )
+        """Files are called after what they hold."""
+        item.filename = filename.format("training" if trains(model) else "sweep")
 
     model.param.watch(follow, "state")
     follow()

@@ -15,9 +15,9 @@ from ntk_explorer.dashboard.training_model import TrainingModel
 from ntk_explorer.plots import along, errors, functions, predictors, regression, scatter, surfaces, trained
 from ntk_explorer.plots import training as curves
 
-WAITING = "Press Train on the left: curves appear here while the network learns."
+WAITING = "Curves appear here while the network learns: it begins when you press Train on the left."
 SURFACE, CLOUD = (320, 372), (420, 430)
-LEAST = 420  # pixels of a figure that shares a row
+LEAST, LEGEND = 420, 520  # pixels of a figure that shares a row, and of one with two lines of predictors below it
 
 Choices = Callable[[TrainingModel], dict[str, Any]]
 
@@ -58,7 +58,16 @@ class Gallery(pn.viewable.Viewer):
         kind = (*predictors.names(result), *result.sizes.items(), result.attrs["task"], "grid_input" in result.coords)
         if kind != self._kind:
             self._kind, self.pictures = kind, []
-            self._place[:] = [*self._learning(), *self._kernels(), *self._predictions()]
+            self._place[:] = self._figures()
+
+    def _figures(self) -> list:
+        """What is learnt comes first where it can be drawn as a function of the inputs."""
+        result = self._training.result
+        drawn = result.sizes["feature"] if "grid_input" in result.coords else 0
+        if drawn:
+            learnt = self._functions() if drawn == 1 else self._surfaces()
+            return [*self._learning(), *learnt, *self._kernels(), *self._along()]
+        return [*self._learning(), *self._kernels(), *self._along(), *self._clouds()]
 
     def _learning(self) -> list:
         """Loss and, of classes, accuracy as they come."""
@@ -84,17 +93,15 @@ class Gallery(pn.viewable.Viewer):
             side_by_side(drift, alignment, least=LEAST),
         ]
 
-    def _predictions(self) -> list:
-        """Regression beside the network, and both as functions where the inputs can be drawn."""
+    def _along(self) -> list:
+        """How good regression is beside the network, the learning rate, and the errors of the kernels."""
         result = self._training.result
         good = self._picture(
             regression, "accuracies", lambda m: run(m) | {"start": m.view.start}, frame=lambda m: m.view.start
         )
         rates = self._picture(curves, "learning_rates", run)
         errors = [self._errors()] if result.sizes.get("compared") and result.sizes["output"] > 1 else []
-        row = side_by_side(good, rates, *errors, least=LEAST)
-        drawn = result.sizes["feature"] if "grid_input" in result.coords else 0
-        return [row, *{1: self._functions, 2: self._surfaces}.get(drawn, self._clouds)()]
+        return [side_by_side(good, rates, *errors, least=LEGEND)]
 
     def _errors(self) -> Picture:
         return self._picture(

@@ -122,7 +122,7 @@ class ProgressBar(pn.viewable.Viewer):
         self._retry = pmui.Button(label="Retry", icon="refresh", size="small", variant="outlined", margin=(2, 8))
         self._stop.on_click(lambda _: model.stop())
         self._retry.on_click(lambda _: model.compute())
-        model.param.watch(self._refresh, ["status", "step", "seconds_left", "message", "ahead"])
+        model.param.watch(self._refresh, ["status", "step", "seconds_left", "message", "ahead", "result"])
         self._refresh()
 
     def _refresh(self, *_) -> None:

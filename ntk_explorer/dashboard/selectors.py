@@ -24,7 +24,6 @@ def width_player(model: ExplorerModel) -> pmui.DiscretePlayer:
         width=380,
     )
     _follow(model, player, "width", lambda m: list(m.shown.plan.widths), lambda m: m.shown.width)
-    restart_at_end(player)
     return player
 
 
@@ -75,13 +74,3 @@ def follow(model: Any, widget, options: Callable, value: Callable, choose: Calla
     show()
     model.param.watch(show, ["state", "result"])
     widget.param.watch(chosen, "value")
-
-
-def restart_at_end(player: pmui.DiscretePlayer) -> None:
-    """Have Play begin anew where there is nothing left to play."""
-
-    def begin(change) -> None:
-        if change.new > 0 and player.options and player.value == player.options[-1]:
-            player.value = player.options[0]
-
-    player.param.watch(begin, "direction")

@@ -14,6 +14,7 @@ from ntk_explorer.dashboard.holdings import Contents, Item, Loss, delete, pack, 
 from ntk_explorer.dashboard.model import ExplorerModel
 from ntk_explorer.sweeps import files, kept
 from ntk_explorer.sweeps.kept import StoredSweep
+from ntk_explorer.trajectories.assembly import is_whole
 from ntk_explorer.trajectories.kept import StoredTrajectory, open_trajectory
 
 if TYPE_CHECKING:
@@ -107,11 +108,13 @@ class Shelf(param.Parameterized):
         return lambda: read(self._store, item.key)
 
     def _show_training(self, item: Any, result: xr.Dataset | None) -> None:
-        training, whole = self._model.training, item.done == item.total
+        training, whole = self._model.training, result is not None and is_whole(result)
         if result is not None:
             training.show(item.plan, result, whole=whole)
         if not whole:
             training.run(item.plan)
+            if item.done == item.total:
+                training.message = "Parts of it had been damaged on disk: set aside, and computed again."
         self._model.look(tab="training")
 
     def _show(self, sweep: Any, result: xr.Dataset | None) -> None:

@@ -150,7 +150,7 @@ class TrainingModel(JobModel):
             self._total = event.get("total", self._total)
             for part in event.get("parts", ()):
                 kernels |= isinstance(part, Moment)
-                self._parts[_place(part)] = part
+                self._parts[part.place] = part
                 self._where = _words(part, plan)
         if not self._parts or not any(event.get("parts") for event in events):
             return {}
@@ -165,16 +165,10 @@ class TrainingModel(JobModel):
         self._forget(JOB)
         self._drawn = self._running = plan
         self._session.state = self.state.train(plan)
-        status = "done" if whole else "cancelled"
+        status, self._total = "done" if whole else "cancelled", self._total or 1
         self.param.update(
             history=dataset, result=dataset, stale=False, status=status, seconds_left=None, message="", step=self.total
         )
-
-
-def _place(part: Curves | Moment) -> tuple:
-    if isinstance(part, Curves):
-        return part.width, part.linearised
-    return part.width, part.index, part.epoch
 
 
 def _words(part: Curves | Moment, plan: TrajectoryPlan) -> str:

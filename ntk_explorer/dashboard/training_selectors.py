@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import panel_material_ui as pmui
 
-from ntk_explorer.dashboard.selectors import follow, restart_at_end
+from ntk_explorer.dashboard.selectors import follow
 from ntk_explorer.dashboard.training_model import TrainingModel
 from ntk_explorer.plots.theme import kernel_style
 
+LEGIBLE = {".MuiIconButton-root:not(.MuiIconButton-colorPrimary)": {"color": "var(--mui-palette-text-secondary)"}}
 BUTTONS = ["first", "previous", "pause", "play", "next", "last"]
 STARTS = {"the network f₀": "network", "zero": "zero"}
 
@@ -19,14 +20,14 @@ def epoch_player(training: TrainingModel) -> pmui.DiscretePlayer:
         options=[0],
         value=0,
         interval=700,
-        loop_policy="once",
+        loop_policy="loop",  # a training is first shown at its end, where Play would have nothing left to play
         visible_buttons=BUTTONS,
         show_loop_controls=False,
         show_value=True,
-        width=300,
+        sx=LEGIBLE,  # Panel's own grey is next to black on the dark page
+        width=270,  # with both menus one row of the page of 1280 pixels
     )
     follow(training, player, _epochs, lambda m: m.epoch if m.drawn else 0, lambda epoch: training.look(epoch=epoch))
-    restart_at_end(player)
     return player
 
 
@@ -55,7 +56,7 @@ def draw_select(training: TrainingModel) -> pmui.Select:
 
 def kernel_select(training: TrainingModel) -> pmui.Select:
     """Whose matrix is shown, and whose regression stands beside the network."""
-    select = _menu("kernel", 150)
+    select = _menu("kernel", 140)
     kernels = lambda m: {kernel_style(k).label: k for k in m.drawn.kernels} if m.drawn else {}  # noqa: E731
     follow(training, select, kernels, lambda m: m.kernel if m.drawn else None, lambda k: training.look(kernel=k))
     return select
@@ -63,7 +64,7 @@ def kernel_select(training: TrainingModel) -> pmui.Select:
 
 def start_select(training: TrainingModel) -> pmui.Select:
     """What kernel regression starts from."""
-    select = _menu("regression starts from", 170, options=STARTS, value="network")
+    select = _menu("regression starts from", 165, options=STARTS, value="network")
     follow(training, select, lambda _: STARTS, lambda m: m.view.start, lambda s: training.look(start=s))
     return select
 

@@ -50,7 +50,7 @@ class TrainingView(BaseModel):
     draw: int = Field(default=0, ge=0, le=63, description="initialisation shown, counted from 0")
     kernel: str | None = Field(default=None, description="kernel shown beside the eNTK (none: the first)")
     start: Literal["network", "zero"] = Field(
-        default="network", description="what kernel regression starts from: the untrained network, or zero"
+        default="network", description="what kernel regression starts from: the network at the epoch shown, or zero"
     )
 
 

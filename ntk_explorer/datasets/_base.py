@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -76,6 +76,15 @@ class LabelledData:
     @cached_property
     def duplicates(self) -> int:
         """How many examples repeat an earlier one; any makes every kernel matrix singular."""
-        # Adding 0 turns -0.0 into 0.0, which is equal but has other bytes. Digests, since a set of the bytes
-        # themselves would hold all data once more.
-        return len(self.x) - len({sha256((row + 0.0).tobytes()).digest() for row in self.x})
+        return sum(1 for _ in repeats(self.x))
+
+
+def repeats(x: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Each of the examples [n, ...] that repeats an earlier one, after that one."""
+    seen: dict[bytes, int] = {}
+    for row, example in enumerate(x):
+        # Adding 0 turns -0.0 into 0.0, which is equal but has other bytes. Digests, since the bytes themselves would
+        # be all data once more.
+        first = seen.setdefault(sha256((example + 0.0).tobytes()).digest(), row)
+        if first != row:
+            yield first, row

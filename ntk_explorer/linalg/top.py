@@ -38,7 +38,7 @@ def top_eigenvalues(operator: Any, k: int, *, tolerance: float = 0.0, iterations
 
     Source: Lehoucq, Sorensen & Yang (1998), ARPACK Users' Guide.
     """
-    from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+    from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, eigsh
 
     from ntk_explorer.linalg._maps import apply, as_map  # not above: only callers need jax
     from ntk_explorer.linalg._scipy import Products
@@ -61,6 +61,11 @@ def top_eigenvalues(operator: Any, k: int, *, tolerance: float = 0.0, iterations
         raise NotConverged(
             f"After {products.count} products {len(error.eigenvalues)} of {k} eigenvalues had converged",
             "Ask for fewer eigenvalues, a larger tolerance (for instance 1e-4) or more iterations.",
+        ) from None
+    except ArpackError as error:
+        raise NotConverged(
+            f"The iteration broke down after {products.count} products ({error})",
+            "A map that is zero has no largest eigenvalue to converge to.",
         ) from None
     order = np.argsort(values)[::-1]
     values, vectors = values[order], vectors[:, order]

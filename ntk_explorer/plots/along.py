@@ -70,7 +70,7 @@ def kernel_changes_columns(
 @FIGURES.register("eigenvalues_along", label="Eigenvalues by epoch", data="trajectory")
 def eigenvalues_along(
     ds: xr.Dataset,
-    kernel: str = "entk",
+    kernel: str | None = None,
     width: int | None = None,
     seed: Seed = 0,
     epoch: int | None = None,
@@ -80,14 +80,15 @@ def eigenvalues_along(
     """The paths of single eigenvalues λ_k, k = 1, 2, 3, 5, 10 …, through the kernel epochs.
 
     The rank k is that in the lifted kernel K ⊗ I_c, so that paths of all kernels can be compared; what lies below
-    rounding is left out. Arguments and result as for :func:`kernel_changes`, with a path per rank.
+    rounding is left out. Arguments and result as for :func:`kernel_changes`, with a path per rank; of no kernel, the
+    first of the trajectory is drawn.
     """
     return _paths(ds, kernel, width, seed, epoch, scale).figure()
 
 
 def eigenvalues_along_columns(
     ds: xr.Dataset,
-    kernel: str = "entk",
+    kernel: str | None = None,
     width: int | None = None,
     seed: Seed = 0,
     epoch: int | None = None,
@@ -122,6 +123,7 @@ def _summary(quantity: str) -> tuple[str, str]:
 
 
 def _paths(ds, kernel, width, seed, epoch, scale) -> Drawing:
+    kernel = kernel or str(ds["kernel"].values[0])
     width, values, ydim = epochs.first(ds, width), _shown(ds), hv.Dimension("eigenvalue", label="eigenvalue λ_k")
     paths = values.sel(kernel=kernel)
     ranks = zip(values["rank"].values, shades(values.sizes["rank"]), strict=True)

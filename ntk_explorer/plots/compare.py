@@ -93,9 +93,9 @@ def comparison(
     )
 
 
-def legend_columns(names: Sequence[str]) -> int:
+def legend_columns(names: Sequence[str], room: int = ROOM) -> int:
     """How many names stand side by side below the figure, so that they fit a narrow page."""
-    return max(1, min(4, ROOM // (max(map(len, names)) + 6)))
+    return max(1, min(4, room // (max(map(len, names)) + 6)))
 
 
 def _axis(quantity: str) -> str:

@@ -25,6 +25,7 @@ LABELS = {"log": "epoch (0: untrained; logarithmic from 1 on)", "linear": "epoch
 EPOCH, HIGHEST = hv.Dimension("epoch"), hv.Dimension("highest")
 BEYOND = 1e30
 PERCENT = 100.0
+ROOM = 71  # characters of the legend side by side: figures share a row of the page, and glyphs are long
 GLYPH = 44  # pixels in the legend: long enough to tell dashes from dots behind a marker
 
 
@@ -179,7 +180,7 @@ def drawing(
 def below(legend: Iterable[str]) -> dict:
     """A legend under the figure, where it hides nothing, in as many columns as fit a narrow page."""
     look = {"click_policy": "hide", "glyph_width": GLYPH, "margin": 0, "padding": 2, "spacing": 8}
-    return {"legend_position": "bottom", "legend_cols": legend_columns(list(legend)), "legend_opts": look}
+    return {"legend_position": "bottom", "legend_cols": legend_columns(list(legend), ROOM), "legend_opts": look}
 
 
 def require_entk(ds: xr.Dataset, variable: str) -> None:

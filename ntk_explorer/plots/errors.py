@@ -18,7 +18,7 @@ from ntk_explorer.plots.width import WIDTH
 def errors_along(
     ds: xr.Dataset,
     measure: str = "relative_frobenius",
-    kernel: str = "pntk",
+    kernel: str | None = None,
     seed: Seed = "all",
     epoch: int | None = None,
     *,
@@ -29,7 +29,7 @@ def errors_along(
     Args:
         ds: a trajectory, finished or not.
         measure: a variable with dimensions compared, width, seed, at.
-        kernel: the kernel that stands in for the eNTK.
+        kernel: the kernel that stands in for the eNTK; None for the first.
         seed: one seed, or ``"all"`` for geometric means with a band from the lowest to the highest.
         epoch: where to draw the marker line; None for nowhere.
         scale: of the epoch axis.
@@ -46,7 +46,7 @@ def errors_along(
 def errors_along_columns(
     ds: xr.Dataset,
     measure: str = "relative_frobenius",
-    kernel: str = "pntk",
+    kernel: str | None = None,
     seed: Seed = "all",
     epoch: int | None = None,
     *,
@@ -86,6 +86,7 @@ def errors_against_width_columns(
 
 def _along(ds, measure, kernel, seed, epoch, scale) -> Drawing:
     epochs.require_entk(ds, measure)
+    kernel = kernel or str(ds["compared"].values[0])
     widths, card, style = ds["width"].values, MEASURES[measure], theme.kernel_style(kernel)
     lines = []
     for width, color in zip(widths, shades(widths.size), strict=True):

@@ -14,8 +14,7 @@ from ntk_explorer.plots.hover import name_the_cell
 # 512 × 512 float32 is 1 MB: what one update of a picture may cost.
 MOST_CELLS = 512
 SIDE = 380
-COLUMN = hv.Dimension("column", label="example j, by class")
-ROW = hv.Dimension("row", label="example i, by class")
+COLUMN, ROW = hv.Dimension("column"), hv.Dimension("row")
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def heatmap(ds, matrix, what, width, seed, selected=None, *, clim, cmap, when: s
     cells, edge = np.arange(where.cells), (-0.5, where.cells - 0.5)
     image = hv.Image((cells, cells, where.arrange(matrix)), [COLUMN, ROW], hv.Dimension("value", label=what))
     colours = {"cmap": cmap, "clim": clim, "colorbar": True, "clabel": "", "tools": ["tap"]}
-    ticks = class_ticks(where, names)
+    ticks, sorted_by = class_ticks(where, names), "class" if names else "target"
     return theme.figure(
         [(image, colours | {"normalize": False}), _separators(where), _mark(where, selected)],
         title=_title(matrix, what, width, seed, when, where.step),
@@ -154,6 +153,8 @@ def heatmap(ds, matrix, what, width, seed, selected=None, *, clim, cmap, when: s
         invert_yaxis=True,
         xticks=ticks,
         yticks=ticks,
+        xlabel=f"example j, by {sorted_by}",
+        ylabel=f"example i, by {sorted_by}",
         show_legend=False,
         hooks=[name_the_cell(where.order, where.labels, names, where.step)],
     )

@@ -23,7 +23,7 @@ EXAMPLE, CLASS, WHICH = hv.Dimension("example"), hv.Dimension("truth"), hv.Dimen
 @FIGURES.register("output_scatter", label="Outputs of a predictor against the network's", data="trajectory")
 def output_scatter(
     ds: xr.Dataset,
-    predictor: str = "pntk",
+    predictor: str | None = None,
     width: int | None = None,
     seed: int = 0,
     epoch: int | None = None,
@@ -38,7 +38,8 @@ def output_scatter(
 
     Args:
         ds: a trajectory, finished or not.
-        predictor: what the upward axis shows: ``"linearised"``, ``"network"`` or, for regression with it, a kernel.
+        predictor: what the upward axis shows: ``"linearised"``, ``"network"`` or, for regression with it, a kernel;
+            None for the first kernel that stands in for the eNTK, or the first at all.
         width: a width of the trajectory; None for the first.
         seed: a seed of the trajectory.
         epoch: everything is that of the last kernel epoch up to here; None for the last at all.
@@ -54,7 +55,7 @@ def output_scatter(
 
 def output_scatter_columns(
     ds: xr.Dataset,
-    predictor: str = "pntk",
+    predictor: str | None = None,
     width: int | None = None,
     seed: int = 0,
     epoch: int | None = None,
@@ -67,6 +68,7 @@ def output_scatter_columns(
 
 
 def _drawing(ds, predictor, width, seed, epoch, against, start) -> Drawing:
+    predictor = predictor or str(np.concatenate([ds["compared"].values, ds["kernel"].values])[0])
     width = epochs.first(ds, width)
     when = epochs.kernel_epoch(ds, epoch, width, seed)
     xdim = hv.Dimension("across", label=said(ds, against, start))

@@ -116,7 +116,7 @@ def _rates(ds, width, seed, epoch, scale) -> Drawing:
     kernel, network = theme.kernel_style("entk"), theme.predictor_style("network")
     lines = [
         (Line("limit", "limit 2/λ_max(Θ/n)", kernel.color, kernel.marker), limit),
-        (Line("rate", "learning rate η", network.color, width=3), _rate_by_epoch(ds)),
+        (Line("rate", "learning rate η", network.color, width=3), ds["learning_rate"]),
     ]
     beyond = _above(ds, epochs.of_seed(limit.sel(width=width).transpose("at", "seed"), seed), scale)
     title = f"Learning rate and its limit at width {width}, {epochs.seeds(ds, seed)}\n{captions.training(ds)}"
@@ -131,11 +131,6 @@ def _above(ds: xr.Dataset, limit: np.ndarray, scale: Scale) -> Layer:
     edges = epochs.place(ds["at"].values[seen], scale), low[seen], np.full(int(seen.sum()), epochs.BEYOND)
     dims, look = [epochs.place_dimension(scale), RATE, epochs.HIGHEST], {"color": theme.GREY, "fill_alpha": 0.2}
     return Layer(hv.Area, edges, dims, "beyond", "full-batch gradient descent diverges", look | {"line_alpha": 0})
-
-
-def _rate_by_epoch(ds: xr.Dataset) -> xr.DataArray:
-    rate = ds["learning_rate"]
-    return rate if "epoch" in rate.dims else rate.expand_dims(epoch=ds["epoch"]).where(ds["train_loss"].notnull())
 
 
 def _loss_label(ds: xr.Dataset) -> str:

@@ -49,7 +49,7 @@ def _curves(ds: xr.Dataset, width: int) -> list[hv.Overlay]:
         lambda: accuracies(ds, None, width),
         lambda: kernel_changes(ds, "drift", width),
         lambda: kernel_changes(ds, "alignment", width),
-        lambda: eigenvalues_along(ds, str(ds["kernel"].values[0]), width),
+        lambda: eigenvalues_along(ds, None, width),
     ]
     if ds.sizes["compared"] and "relative_frobenius" in ds:
         draw += [lambda: errors_along(ds), lambda: regression_differences(ds, width)]

@@ -70,8 +70,7 @@ def linearised_dynamics(
     # (1 − (1 − a)ᵗ)/λ tends to ηt/n where λ vanishes.
     tiny = np.abs(values) <= np.finfo(float).eps * max(values[-1], np.finfo(float).tiny)
     pulled = np.where(tiny, rate * steps[:, None] / len(y), gone / np.where(tiny, 1.0, values))
-    fitted = np.einsum("ij,tj,jr->tir", vectors, gone, part).reshape(-1, *y.shape)
-    found = np.einsum("ij,tj,jr->tir", vectors, pulled, part).reshape(-1, *y.shape)
+    fitted, found = ((vectors @ (factors[..., None] * part)).reshape(-1, *y.shape) for factors in (gone, pulled))
     return Dynamics(f0_train + fitted, f0_test + applied(theta_test, found))
 
 

@@ -92,27 +92,28 @@ def agreement(predictions: Any, reference: Any) -> float:
     return float(np.mean(predictions.argmax(axis=1) == reference.argmax(axis=1)))
 
 
-def accuracy(predictions: Any, classes: Any) -> float:
+def accuracy(predictions: Any, classes: Any) -> Any:
     """Share of examples whose class has the largest output.
 
     Args:
-        predictions: [m, c].
+        predictions: [m, c], or several [..., m, c].
         classes: [m] whole numbers from 0, or one-hot rows [m, c].
 
     Returns:
-        Between 0 and 1.
+        Between 0 and 1 [...]; NaN where predictions are missing.
 
     Raises:
         InvalidInput: another number of examples or outputs.
     """
     predictions, classes = np.asarray(predictions), np.asarray(classes)
-    if predictions.ndim != 2 or classes.shape not in (predictions.shape, predictions.shape[:1]):
+    if predictions.ndim < 2 or classes.shape not in (predictions.shape[-2:], predictions.shape[-2:-1]):
         raise InvalidInput(
             f"Predictions of shape {predictions.shape} for classes of shape {classes.shape}",
             "Pass predictions [m, c], and classes [m] or one-hot rows [m, c].",
         )
     classes = classes.argmax(axis=1) if classes.ndim == 2 else classes
-    return float(np.mean(predictions.argmax(axis=1) == classes))
+    right = np.mean(predictions.argmax(axis=-1) == classes, axis=-1)
+    return np.where(np.isfinite(predictions).all(axis=(-2, -1)), right, np.nan)[()]
 
 
 def prediction_difference(predictions: Any, reference: Any, f0: Any = None) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from ntk_explorer.errors import InvalidInput
 from ntk_explorer.regression.systems import System, row_parts
 
 COUNTED = 3000  # unknowns whose eigenvalues are worth computing for a message
-REMEDY = "set a ridge (for instance ridge=1e-6), or compute the kernel in float64."
+RIDGE = "set a ridge (for instance ridge=1e-6)"
 
 
 def singular(system: System) -> InvalidInput:
@@ -17,12 +17,19 @@ def singular(system: System) -> InvalidInput:
     if pair:
         return InvalidInput(
             f"The kernel is singular: examples {pair[0]} and {pair[1]} are the same to it",
-            f"Remove one of them, {REMEDY}",
+            _remedy(system, "Remove one of them"),
         )
     return InvalidInput(
         f"The kernel is singular, or no kernel, up to rounding{_deficit(system)}",
-        f"Remove examples that are alike, take a wider network, {REMEDY}",
+        _remedy(system, "Remove examples that are alike", "take a wider network"),
     )
+
+
+def _remedy(system: System, *ways: str) -> str:
+    """What to do; more digits where the kernel came with few."""
+    coarse = system.rounding > np.finfo(float).eps
+    ways = (*ways, RIDGE, *(["compute the kernel in float64"] if coarse else []))
+    return f"{', '.join(ways[:-1])}, or {ways[-1]}."
 
 
 def same_pair(system: System) -> tuple[int, int] | None:

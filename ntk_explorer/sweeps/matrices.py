@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Collection, Container
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -39,6 +39,7 @@ def compute_gram(
     backend: Backend | None = None,
     progress: Callable[[Progress], Any] | bool = False,
     cancel: Callable[[], bool] | None = None,
+    keep: Collection[str] = (),
 ) -> xr.DataArray:
     """A Gram matrix in the store, found or computed tile by tile; it may be larger than memory.
 
@@ -52,6 +53,7 @@ def compute_gram(
         progress: called with a :class:`Progress` before the first and after every tile; True for a bar in the terminal
             or notebook.
         cancel: asked from time to time whether to stop.
+        keep: keys of what stays as well where the store has to make room for the matrix.
 
     Returns:
         DataArray with dims (x1, x2), or (x1, x2, c, d), as :func:`ntk_explorer.kernels.gram.gram` gives it, read from
@@ -72,7 +74,7 @@ def compute_gram(
         matrix = _prepared(plan.model_dump_json(), examples, store.address)
         with shown(progress, "tiles") as report:
             _finish(matrix, backend, report, cancel or (lambda: False))
-        keep_within_cap(store, key)
+        keep_within_cap(store, key, *keep)
         found = store.open(key)
     if found is None:
         raise InvalidInput("The matrix was computed, but the store does not hold it whole", "Run it again.")

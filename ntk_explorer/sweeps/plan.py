@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from numbers import Integral
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
@@ -44,20 +46,15 @@ class NetworksPlan(BaseModel):
             value = value.model_dump()
         if isinstance(value, str):
             value = {"architecture": value}
-        options = {name: option for name, option in dict(value).items() if name not in DERIVED}
+        if not isinstance(value, Mapping):
+            raise InvalidInput(f"A network cannot be {value!r}", "Give an architecture's name, or its fields.")
+        options = {name: option for name, option in value.items() if name not in DERIVED}
         return configure(**options)
 
     @field_validator("widths", mode="before")
     @classmethod
     def _widths(cls, value: Any) -> Any:
-        widths = tuple(value) if isinstance(value, (list, tuple)) else value
-        if isinstance(widths, tuple):
-            wrong = [w for w in widths if not (isinstance(w, int) and not isinstance(w, bool) and 1 <= w <= 65536)]
-            if wrong:
-                problem = f"Width {wrong[0]!r} is not a whole number between 1 and 65536"
-                raise InvalidInput(problem, "Use e.g. 32,128,512.")
-            widths = tuple(sorted(set(widths)))
-        return widths
+        return whole_numbers(value, "Width", 1, 65536, "32,128,512")
 
     @model_validator(mode="after")
     def _images_for_image_networks(self) -> Self:
@@ -71,6 +68,23 @@ class NetworksPlan(BaseModel):
     def cells(self) -> list[tuple[int, int]]:
         """All (width, seed index) pairs, seed by seed, so that a first whole curve appears early."""
         return [(width, index) for index in range(self.seeds) for width in self.widths]
+
+
+def whole_numbers(values: Any, what: str, low: int, high: int, example: str) -> Any:
+    """Several whole numbers in ascending order, each once; what is no collection is left for the field to refuse.
+
+    Raises:
+        InvalidInput: one of them is out of bounds, or no whole number.
+    """
+    if not isinstance(values, Iterable) or isinstance(values, (str, bytes, Mapping)):
+        return values
+    values = tuple(values)
+    for value in values:
+        if not isinstance(value, Integral) or isinstance(value, bool) or not low <= int(value) <= high:
+            raise InvalidInput(
+                f"{what} {value!r} is not a whole number between {low} and {high}", f"Use e.g. {example}."
+            )
+    return tuple(sorted({int(value) for value in values}))
 
 
 class SweepPlan(NetworksPlan):

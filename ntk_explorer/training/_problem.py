@@ -126,9 +126,16 @@ def _arithmetic(dtype) -> Iterator[None]:
         yield
 
 
+def _check_key(key: Any) -> None:
+    """Refuse what is no key, above all a seed; old keys of plain integers are keys as well."""
+    if not isinstance(key, jax.Array):
+        raise InvalidInput(f"key is {key!r}", "Pass jax.random.key(seed).")
+
+
 def prepare(f, params, x, y, *, config: TrainingConfig, key, x_test=None, y_test=None, linearised=False) -> Problem:
     """Check everything a training is given; arguments as for :func:`ntk_explorer.training.epochs.train_epochs`."""
     dtype = _dtype_of(params)
+    _check_key(key)
     with _arithmetic(dtype):
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), params)
         _check_seeds(params)

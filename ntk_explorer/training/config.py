@@ -10,6 +10,7 @@ from ntk_explorer.errors import UnknownName, explain_validation
 from ntk_explorer.training import OPTIMIZERS, SCHEDULES
 
 Loss = Literal["cross_entropy", "squared"]
+MOST_EPOCHS = 1_000_000
 
 
 class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
@@ -27,7 +28,7 @@ class TrainingConfig(BaseModel, frozen=True, extra="forbid"):
     schedule: str = Field("constant", description="how the learning rate changes from step to step")
     batch_size: int | None = Field(64, ge=1, description="examples per step (None: all of them)")
     weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False, description="shrinkage of parameters")
-    epochs: int = Field(100, ge=1, le=1_000_000, description="passes over the training examples")
+    epochs: int = Field(100, ge=1, le=MOST_EPOCHS, description="passes over the training examples")
 
     @field_validator("optimizer", mode="after")
     @classmethod

@@ -15,7 +15,10 @@ class Diverged(NTKExplorerError, ArithmeticError):
 
 
 def diverged(problem: Problem, epoch: int, member: int, rate: float) -> NTKExplorerError:
-    """The error that names the epoch, the learning rate and the limit 2/λ_max(Θ/n) at the initial parameters."""
+    """The error that names the epoch, the learning rate and the limit 2/λ_max(Θ/n) at the initial parameters.
+
+    ``rate`` is the largest of the schedule: that of the last step may be next to nothing.
+    """
     if epoch == 0:
         return InvalidInput(
             f"The loss of seed {member} is not finite before the first step",
@@ -30,5 +33,5 @@ def diverged(problem: Problem, epoch: int, member: int, rate: float) -> NTKExplo
         return Diverged(used, f"Take a learning rate of {rate / 10:.2g} or less.")
     bound = f"{used}; the limit 2/λ_max(Θ/n) at initialisation is {limit:.3g}"
     if optimizer in ("sgd", "momentum") and rate > limit / 2:
-        return Diverged(bound, f"Take at most half of the limit, {limit / 2:.2g}; learning_rate=None does so.")
+        return Diverged(bound, f"Take at most half of the limit, {limit / 2:.2g}, as is done where none is given.")
     return Diverged(bound, f"Take a learning rate of {rate / 10:.2g} or less, or schedule='warmup_cosine'.")

@@ -127,5 +127,5 @@ def _recorded(problem: Problem, number: int, params: Any, rates: Any, history: x
         row["learning_rate"] = rates * problem.factor(number)
     wrong = np.flatnonzero(~np.isfinite(row["train_loss"]))
     if len(wrong):
-        raise diverged(problem, number, int(wrong[0]), float(row["learning_rate"][wrong[0]]))
+        raise diverged(problem, number, int(wrong[0]), float(rates[wrong[0]]))
     return extended(history, rates, row)

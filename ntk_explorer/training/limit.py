@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ntk_explorer.errors import InvalidInput
+
 MEASURED = 128  # examples at most; their kernel's largest eigenvalue grows in proportion to their number
 
 
@@ -24,7 +26,8 @@ def estimate_learning_rate_limit(f: Callable[..., Any], params: Any, x: Any, *, 
         The limit, in the units of a learning rate; cross-entropy, whose curvature is smaller, bears twice as much.
 
     Raises:
-        InvalidInput: what :func:`ntk_explorer.kernels.operator.kernel_operator` refuses.
+        InvalidInput: what :func:`ntk_explorer.kernels.operator.kernel_operator` refuses; one example's kernel is zero.
+        NotConverged: the kernel is zero.
 
     Source: Lee et al. (2019), Wide Neural Networks of Any Depth Evolve as Linear Models.
     """
@@ -39,4 +42,6 @@ def estimate_learning_rate_limit(f: Callable[..., Any], params: Any, x: Any, *, 
         largest = operator.trace()
     else:
         largest = float(top_eigenvalues(operator, 1, tolerance=1e-3).values[0])
+    if not largest > 0:
+        raise InvalidInput("The tangent kernel of the examples is zero", "Look at the inputs and the parameters.")
     return 2 * len(rows) / largest

@@ -104,9 +104,9 @@ def _trained_to(target: int, problem: Problem, keeper: _Keeper, start: Epoch | N
     """The epochs after ``start`` up to one; what was not kept yet is kept when the iterator is closed."""
     epochs = run(problem, start)
     while True:
-        since = time.monotonic()
+        since = time.perf_counter()  # the other clocks of some systems stand still for whole epochs
         epoch = next(epochs)
-        keeper.record(epoch, time.monotonic() - since)
+        keeper.record(epoch, time.perf_counter() - since)
         try:
             yield epoch
         except GeneratorExit:
@@ -146,13 +146,14 @@ class _Keeper:
             self.keep(epoch)
 
     def keep(self, epoch: Epoch) -> None:
-        """Write a checkpoint, then delete the renewed ones before it."""
+        """Write a checkpoint, then delete the renewed ones before it; a later one is that of a longer training."""
         if not self.seconds:
             return
         producer = PRODUCER if epoch.number in self.wanted else ROLLING
         identity = self.training.checkpoint(epoch.number, producer)
         write_checkpoint(self.store, identity, epoch, seconds=self.seconds)
-        self.seconds, outdated = 0.0, self.rolling
-        self.rolling = {epoch.number} if producer == ROLLING else set()
-        for number in outdated - self.rolling:
+        renewed = {epoch.number} if producer == ROLLING else set()
+        outdated = {number for number in self.rolling if number <= epoch.number} - renewed
+        self.seconds, self.rolling = 0.0, (self.rolling - outdated) | renewed
+        for number in outdated:
             self.store.delete(self.training.checkpoint(number, ROLLING).key)

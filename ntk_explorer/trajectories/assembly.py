@@ -54,6 +54,7 @@ LABELS = {
     "train_accuracy": "training accuracy",
     "test_loss": "test loss",
     "test_accuracy": "test accuracy",
+    "learning_rate": "learning rate",
     "eigenvalues": "eigenvalue",
     "drift": "distance from the kernel at initialisation",
     "alignment": "alignment with the targets",
@@ -84,6 +85,11 @@ class Curves:
     found: bool = False
 
     @property
+    def place(self) -> tuple[int, bool]:
+        """Which of a trajectory's trainings."""
+        return self.width, self.linearised
+
+    @property
     def epochs(self) -> int:
         """How many epochs have been trained."""
         return self.arrays["train_loss"].shape[1] - 1
@@ -102,6 +108,11 @@ class Moment:
     arrays: Mapping[str, np.ndarray] = field(repr=False)
     refusals: Mapping[str, str] = field(default_factory=dict)
     found: bool = False
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Which of a trajectory's moments."""
+        return self.width, self.index, self.epoch
 
     @cached_property
     def summaries(self) -> dict[str, list[float]]:
@@ -124,7 +135,7 @@ def assemble_trajectory(plan: TrajectoryPlan, known: Mapping[str, Any], parts: I
         and ``grid``, ``feature`` for data of one or two features:
 
         - ``train_loss``, ``train_accuracy``, ``test_loss``, ``test_accuracy`` (width, seed, epoch), and the same of the
-          linearised network as ``linearised_…``; ``learning_rate(width, seed)``, the largest of the schedule, and
+          linearised network as ``linearised_…``; ``learning_rate``, that of each epoch's last step, and
           ``learning_rate_limit(width, seed, at)``, 2/λ_max(Θ/n) for the squared loss;
         - over (kernel, width, seed, at): ``eigenvalues(…, rank)`` descending, the entries of ``SUMMARIES``, ``drift``
           and ``alignment`` (see :mod:`ntk_explorer.comparison.movement`);
@@ -144,10 +155,16 @@ def assemble_trajectory(plan: TrajectoryPlan, known: Mapping[str, Any], parts: I
     return _Table(plan, known, list(parts)).dataset()
 
 
+def is_whole(results: xr.Dataset) -> bool:
+    """Whether every curve of a trajectory goes to the last epoch, and every moment is there."""
+    ends = [results[name].isel(epoch=-1) for name in ("train_loss", "linearised_train_loss") if name in results]
+    return all(bool(values.notnull().all()) for values in (*ends, results["eigenvalues"].isel(rank=0)))
+
+
 class _Table:
     def __init__(self, plan: TrajectoryPlan, known: Mapping[str, Any], parts: list):
         self.plan, self.known = plan, known
-        self.curves = {(part.width, part.linearised): part for part in parts if isinstance(part, Curves)}
+        self.curves = {part.place: part for part in parts if isinstance(part, Curves)}
         self.moments = [part for part in parts if isinstance(part, Moment)]
         self.row = {width: i for i, width in enumerate(plan.widths)}
         self.column = {epoch: i for i, epoch in enumerate(plan.kernel_at)}
@@ -182,20 +199,18 @@ class _Table:
         return np.full([self.sizes[dim] for dim in dims], np.nan, dtype)
 
     def _histories(self) -> dict:
-        table = {}
-        for linearised in (False, True)[: 1 + self.plan.linearised]:
-            for name in CURVES:
-                values = self._empty(dims := ("width", "seed", "epoch"))
-                for width, row in self.row.items():
-                    if part := self.curves.get((width, linearised)):
-                        known = part.arrays[name][:, : values.shape[2]]
-                        values[row, :, : known.shape[1]] = known
-                table[f"linearised_{name}" if linearised else name] = dims, values
-        rates = self._empty(dims := ("width", "seed"))
+        table = {name: self._history(name, linearised=False) for name in (*CURVES, "learning_rate")}
+        if self.plan.linearised:
+            table |= {f"linearised_{name}": self._history(name, linearised=True) for name in CURVES}
+        return table
+
+    def _history(self, name: str, *, linearised: bool) -> tuple:
+        values = self._empty(dims := ("width", "seed", "epoch"))
         for width, row in self.row.items():
-            if part := self.curves.get((width, False)):
-                rates[row] = part.arrays["base_learning_rate"]
-        return table | {"learning_rate": (dims, rates)}
+            if part := self.curves.get((width, linearised)):
+                known = part.arrays[name][:, : values.shape[2]]
+                values[row, :, : known.shape[1]] = known
+        return dims, values
 
     def _moments(self) -> dict:
         table = {}
@@ -206,10 +221,13 @@ class _Table:
             values = self._empty(dims := (*lead, *place, *trail), np.float32 if name == "gram" else float)
             for moment in self.moments:
                 if moment.index < values.shape[dims.index(place[1])] and name in moment.arrays:
-                    where = self.row[moment.width], moment.index, self.column[moment.epoch]
-                    values[(*[slice(None)] * len(lead), *where)] = moment.arrays[name]
+                    values[(*[slice(None)] * len(lead), *self._where(moment))] = moment.arrays[name]
             table[name] = dims, values
         return table
+
+    def _where(self, moment: Moment) -> tuple[int, int, int]:
+        """Indices of ``PLACE``."""
+        return self.row[moment.width], moment.index, self.column[moment.epoch]
 
     def _expected(self, name: str) -> bool:
         """Whether such arrays belong to the plan."""
@@ -222,9 +240,8 @@ class _Table:
     def _summaries(self) -> dict:
         table = {name: self._empty(("kernel", *PLACE)) for name in SUMMARIES}
         for moment in self.moments:
-            where = self.row[moment.width], moment.index, self.column[moment.epoch]
             for name, values in moment.summaries.items():
-                table[name][(slice(None), *where)] = values
+                table[name][(slice(None), *self._where(moment))] = values
         return {name: (("kernel", *PLACE), values) for name, values in table.items()}
 
     def _spectral_errors(self) -> dict:
@@ -235,8 +252,7 @@ class _Table:
             values = self._empty(dims := ("compared", *PLACE))
             for moment in self.moments:
                 own, *others = (row[np.isfinite(row)] for row in moment.arrays["eigenvalues"])
-                where = self.row[moment.width], moment.index, self.column[moment.epoch]
-                values[(slice(None), *where)] = [entry(other, own) for other in others]
+                values[(slice(None), *self._where(moment))] = [entry(other, own) for other in others]
             table[name] = dims, values
         return table
 

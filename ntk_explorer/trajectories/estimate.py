@@ -28,7 +28,7 @@ SMALL = 3.0
 EPOCH_SECONDS = 0.02  # whatever the network
 # Arrays of the parameters' size: initial, present and next ones, gradients, and two of the optimiser.
 COPIES = 8
-EVALUATED = 1024  # examples whose outputs are computed at a time
+LOOKED_AT = 1024  # examples of a forward pass whose operations are counted
 
 
 @dataclass(frozen=True)
@@ -82,13 +82,15 @@ class Costs:
             return self._trainings(network, params, width) | {Kind("kernels", width): self._kernels(network, params)}
 
     def _trainings(self, network: Any, params: Any, width: int) -> dict[Kind, Estimate]:
+        from ntk_explorer.training._loop import PART as AT_A_TIME  # not above: it imports jax
+
         plan, facts = self.parts.plan, self.parts.facts
         itemsize = 8 if plan.dtype == "float64" else 4
         forward, numbers, largest = _one_example(network.apply, params, facts.inputs)
         size = sum(math.prod(leaf.shape) for leaf in _leaves(params))
         n, test, seeds = plan.data.n, plan.test, plan.seeds
-        batch = min(plan.training.batch_size or n, n)
-        working = max(2 * batch * numbers, 2 * EVALUATED * largest) * itemsize
+        batch = min(plan.training.batch_size or n, n, AT_A_TIME)
+        working = 2 * max(batch * numbers, min(max(n, test), AT_A_TIME) * largest) * itemsize
         # Examples are held as they were read, standardised, and in the dtype of the training.
         held = seeds * (COPIES * size * itemsize + working) + (n + test) * math.prod(facts.inputs) * (16 + itemsize)
         epoch, linear = (
@@ -133,10 +135,10 @@ def _one_example(f: Any, params: Any, inputs: tuple[int, ...]) -> tuple[float, i
     """Operations of a forward pass per example, numbers that it leaves behind, and the most of one layer."""
     import jax  # not above: plans and results are handled without jax
 
-    x = jax.ShapeDtypeStruct((EVALUATED, *inputs), "float64")
+    x = jax.ShapeDtypeStruct((LOOKED_AT, *inputs), "float64")
     flops = (jax.jit(f).lower(params, x).cost_analysis() or {}).get("flops", 0.0)
     sizes = [math.prod(v.aval.shape) for eqn in jax.make_jaxpr(f)(params, x).eqns for v in eqn.outvars]
-    return float(flops) / EVALUATED, sum(sizes) // EVALUATED, max(sizes, default=0) // EVALUATED
+    return float(flops) / LOOKED_AT, sum(sizes) // LOOKED_AT, max(sizes, default=0) // LOOKED_AT
 
 
 def estimate_trajectory(plan: TrajectoryPlan, *, store: Store | None = None, workers: int = 1) -> TrajectoryEstimate:

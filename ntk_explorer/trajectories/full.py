@@ -108,6 +108,7 @@ class _Running:
         self.begun = time.perf_counter()
         self.done = self.total = 0
         self.pace: float | None = None  # seconds per tile
+        self.needed: set[str] = set()  # keys of what stays where the store has to make room
 
     def moments(self) -> Iterator[tuple[Place, dict[str, np.ndarray]]]:
         """Outputs of network and regression, by place; those of the store first."""
@@ -118,6 +119,7 @@ class _Running:
                 missing.append(place)
             else:
                 yield place, {name: artefact.dataset[name].values for name in DIMS}
+        self.needed = self.work.needed(missing)
         self.total = len(missing) * sum(self.work.tiles)
         if missing:
             for width in {width for width, _, _ in missing}:
@@ -145,7 +147,7 @@ class _Running:
         if not self.work.keep_matrices:
             for key in set(identity.inputs) - self.store.pins():
                 self.store.delete(key)
-        keep_within_cap(self.store, identity.key)
+        keep_within_cap(self.store, *self.needed)
         return outputs
 
     def _matrix(self, plan: GramPlan, tiles: int) -> xr.DataArray:
@@ -157,7 +159,7 @@ class _Running:
             self.report(Progress(self.done, self.total, time.perf_counter() - self.begun, left))
 
         before = self.done
-        options = {"store": self.store, "backend": self.backend, "cancel": self.cancel}
+        options = {"store": self.store, "backend": self.backend, "cancel": self.cancel, "keep": self.needed}
         matrix = compute_gram(plan, progress=report, **options)
         self.done = before + tiles  # also of one that was found
         return matrix

@@ -86,6 +86,14 @@ class FullRegression:
         config = {"ridge": self.plan.ridge}
         return both, Identity(PRODUCER, REVISION, config, inputs, self.parts.facts.examples, "float64")
 
+    def needed(self, places: Collection[Place]) -> set[str]:
+        """Keys of predictions, and of the matrices and checkpoints that they are made from."""
+        found = set()
+        for place in places:
+            (own, _), identity = self.of(place)
+            found |= {identity.key, *identity.inputs, str(own.checkpoint)}
+        return found
+
     @property
     def tiles(self) -> tuple[int, int]:
         """Tiles of both matrices of one network at one epoch; those below the diagonal come with those above."""

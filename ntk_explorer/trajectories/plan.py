@@ -11,8 +11,8 @@ from ntk_explorer.architectures import ArchitectureConfig
 from ntk_explorer.datasets import DATASETS, DataConfig
 from ntk_explorer.errors import InvalidInput, explain_validation
 from ntk_explorer.kernels import KERNELS, incomparable
-from ntk_explorer.sweeps.plan import NetworksPlan
-from ntk_explorer.training.config import TrainingConfig
+from ntk_explorer.sweeps.plan import NetworksPlan, whole_numbers
+from ntk_explorer.training.config import MOST_EPOCHS, TrainingConfig
 
 POINTS = 200
 MOMENTS = 10
@@ -46,8 +46,10 @@ class TrajectoryPlan(NetworksPlan):
             return fields
         data = fields.get("data", {})
         data = {"name": data} if isinstance(data, str) else data
-        data = data.model_dump() if isinstance(data, DataConfig) else dict(data)
-        n, test = DATASETS[data.get("name", "digits")].extras.get("split", SIZES)
+        data = data.model_dump() if isinstance(data, DataConfig) else data
+        if not isinstance(data, dict) or not isinstance(name := data.get("name", "digits"), str):
+            return fields  # the field of the data says what is wrong
+        n, test = DATASETS[name].extras.get("split", SIZES)
         sized = {"data": {"n": n} | data, "test": test}
         if isinstance(count := sized["data"]["n"], int):
             sized["points"] = min(POINTS, count)
@@ -58,13 +60,7 @@ class TrajectoryPlan(NetworksPlan):
     @field_validator("kernel_at", mode="before")
     @classmethod
     def _epochs(cls, value: Any) -> Any:
-        value = tuple(value) if isinstance(value, (list, tuple)) else value
-        if isinstance(value, tuple):
-            wrong = [e for e in value if not (isinstance(e, int) and not isinstance(e, bool) and e >= 0)]
-            if wrong:
-                raise InvalidInput(f"Epoch {wrong[0]!r} is not a whole number of at least 0", "Use e.g. 0,1,3,10.")
-            value = tuple(sorted(set(value)))
-        return value
+        return whole_numbers(value, "Epoch", 0, MOST_EPOCHS, "0,1,3,10")
 
     @field_validator("kernels", mode="after")
     @classmethod

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ntk_explorer.regression import PREDICTION_MEASURES
+from ntk_explorer.regression.measures import accuracy
 
 Variables = Mapping[str, tuple]
 PREDICTORS = ("network", "linearised", "regression")
@@ -15,7 +16,7 @@ PREDICTORS = ("network", "linearised", "regression")
 def test_measures(variables: Variables, target: np.ndarray, *, classes: bool) -> dict[str, tuple]:
     """Accuracy and squared loss of each predictor's outputs, over all dims but the last two.
 
-        accuracy = share of examples whose largest output is that of their class,   loss = mean of ½‖f − y‖²
+        accuracy by :func:`~ntk_explorer.regression.measures.accuracy`,   loss = mean over examples of ½‖f − y‖²
 
     Args:
         variables: (dims, values) by name, among them ``…_output`` [..., m, c].
@@ -27,9 +28,8 @@ def test_measures(variables: Variables, target: np.ndarray, *, classes: bool) ->
         if f"{name}_output" not in variables:
             continue
         dims, outputs = variables[f"{name}_output"]
-        here = np.isfinite(outputs).all(axis=(-2, -1))
-        right = (outputs.argmax(-1) == target.argmax(-1)).mean(-1) if classes else np.nan
-        found[f"{name}_accuracy"] = dims[:-2], np.where(here, right, np.nan)
+        right = accuracy(outputs, target) if classes else np.full(outputs.shape[:-2], np.nan)
+        found[f"{name}_accuracy"] = dims[:-2], right
         found[f"{name}_loss"] = dims[:-2], ((outputs - target) ** 2).sum(-1).mean(-1) / 2
     return found
 

@@ -114,7 +114,7 @@ class _Running:
     def _step(self, part: Curves | Moment, *, timed: bool = True) -> Step:
         """Count a part."""
         if isinstance(part, Curves):
-            run = part.width, part.linearised
+            run = part.place
             self.remaining[kind_of(run)] -= max(0, part.epochs - self.trained[run])
             self.trained[run] = max(part.epochs, self.trained[run])
         else:
@@ -126,8 +126,11 @@ class _Running:
     def _found(self) -> Iterator[Step]:
         """What the store has; what turns out to be damaged counts as missing from here on."""
         for run, training in self.parts.trainings.items():
-            if (curves := found_curves(self.store, run, training, self.last)) is not None:
+            curves = found_curves(self.store, run, training, self.last)
+            if curves is not None:
                 yield self._step(curves, timed=False)
+            if curves is None or curves.epochs < self.last:
+                self.present.discard(training.checkpoint(self.last).key)
         for place, identity in self.parts.moments.items():
             if identity.key not in self.present:
                 continue
@@ -227,17 +230,13 @@ def run_trajectory(
     ):
         for step in steps:
             if step is not None:
-                last, latest[_place(step.part)] = step, step.part
+                last, latest[step.part.place] = step, step.part
                 report(step)
             if cancel and (last is None or last.step < last.total) and cancel():
                 done = f"after {last.step} of {last.total} epochs and kernels" if last else "before its first epoch"
                 raise Cancelled(f"The training was stopped {done}", "Run it again to go on from there.")
     assert last is not None  # every run ends with its last part
     return assemble_trajectory(plan, last.known, latest.values())
-
-
-def _place(part: Curves | Moment) -> tuple:
-    return (part.width, part.linearised) if isinstance(part, Curves) else (part.width, part.index, part.epoch)
 
 
 def trajectory_events(
@@ -265,7 +264,7 @@ def trajectory_events(
     with closing(trajectory_steps(plan, store=kept, backend=backend)) as steps:
         for step in steps:
             if step is not None:
-                waiting[_place(step.part)] = step
+                waiting[step.part.place] = step
             whole = step is None or isinstance(step.part, Moment) or step.part.epochs == plan.training.epochs
             found = step is not None and step.part.found and step.step < step.total
             if waiting and not found and (whole or time.monotonic() - sent > PAUSE):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ntk_explorer.datasets import LabelledData, load_split
+from ntk_explorer.datasets._base import repeats
 from ntk_explorer.errors import InvalidInput
 from ntk_explorer.store import fingerprint
 from ntk_explorer.sweeps.cells import examples
@@ -56,7 +57,7 @@ class Setting:
             InvalidInput: the source holds too few, or two of the points are equal, so that no kernel can be inverted.
         """
         setting = cls(plan, *load_split(plan.data, plan.test))
-        if not plan.ridge and (pair := equal_pair(setting.points)):
+        if not plan.ridge and (pair := next(repeats(setting.points), None)):
             raise InvalidInput(
                 f"Training examples {pair[0]} and {pair[1]} are equal, so that every kernel of them is singular and "
                 "ridgeless regression has no solution",
@@ -123,17 +124,6 @@ class Setting:
             places = {"x1_input": self.points, "test_input": self.test.x, "grid_input": self.grid}
             known |= {name: _flat(inputs)[:, self.drawn] for name, inputs in places.items()}
         return known | {"class_names": train["class_names"], "task": self.train.task}
-
-
-def equal_pair(x: np.ndarray) -> tuple[int, int] | None:
-    """The first example that repeats an earlier one, and that one; None where all differ."""
-    seen: dict[bytes, int] = {}
-    for row, example in enumerate(x):
-        # Adding 0 turns -0.0 into 0.0, which is equal but has other bytes.
-        first = seen.setdefault((example + 0.0).tobytes(), row)
-        if first != row:
-            return first, row
-    return None
 
 
 def _flat(x: np.ndarray) -> np.ndarray:

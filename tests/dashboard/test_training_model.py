@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ from trajectories_by_hand import trajectory
 
 from ntk_explorer.dashboard import training_readings as readings
 from ntk_explorer.dashboard.controls import Controls
+from ntk_explorer.dashboard.exports import DOWNLOADS
 from ntk_explorer.dashboard.gallery import Gallery
 from ntk_explorer.dashboard.links import ExplorerState
 from ntk_explorer.dashboard.model import ExplorerModel
+from ntk_explorer.dashboard.pages import PAGES
 from ntk_explorer.dashboard.reproduce import ways
 from ntk_explorer.dashboard.shelf import Shelf
 from ntk_explorer.dashboard.table import contents
@@ -21,6 +24,7 @@ from ntk_explorer.dashboard.training_selectors import epoch_player
 from ntk_explorer.jobs.worker import WarmWorker
 from ntk_explorer.store import Store
 from ntk_explorer.sweeps.plan import plan_sweep
+from ntk_explorer.trajectories.assembly import is_whole
 from ntk_explorer.trajectories.files import to_csv
 from ntk_explorer.trajectories.kept import StoredTrajectory, stored_trajectories
 from ntk_explorer.trajectories.plan import TrajectoryPlan, plan_trajectory
@@ -96,8 +100,6 @@ def test_looking_at_another_epoch_computes_nothing(session):
     assert (training.epoch, session.state.moment.epoch, training.status) == (0, 0, "done")
     training.look(epoch=3)
     assert player.value == 3
-    player.direction = 1  # play at the end begins anew
-    assert training.epoch == 0
 
 
 def test_stop_keeps_the_curves_and_another_training_follows(session):
@@ -187,6 +189,23 @@ def test_the_shelf_lists_opens_and_deletes_trainings(session):
     assert item.key not in {found.key for found in stored_trajectories(session.store)}
 
 
+def test_a_training_that_is_damaged_on_disk_is_computed_again_when_it_is_opened(session):
+    training, chosen = session.training, plan(epochs=2)
+    run(training, chosen)
+    (item,) = (i for i in stored_trajectories(session.store) if i.plan == chosen)
+    moment = session.store.manifest(session.store.manifest(item.key).inputs[item.total - 1])
+    largest = max(moment.files, key=lambda file: file.bytes)
+    (Path(session.store.address) / moment.folder / largest.path).write_bytes(bytes(largest.bytes))
+    shelf = Shelf(session)
+    shelf.reload()
+    wait(lambda: shelf.contents is not None)
+    shelf.choose([item.key])
+    shelf.open()
+    wait(lambda: "damaged on disk" in training.message)
+    wait(lambda: not training.active)
+    assert is_whole(training.result)
+
+
 @pytest.mark.parametrize(
     "options",
     [{"features": 64}, {"features": 2}, {"task": "regression", "features": 1}, {"features": 64, "linearised": False}],
@@ -205,6 +224,19 @@ def test_every_figure_has_the_columns_that_move_it(session, options):
         assert title
     assert "<table" in readings.moment_table(training)
     assert len(readings.numbers(training)) == 3
+
+
+def test_every_download_is_of_the_training_that_is_shown(session):
+    run(session.training, plan())
+    PAGES["training"](session)
+    made = {name: content(session) for _, name, content in DOWNLOADS}
+    assert made.keys() == {"figure.png", "figure.svg", "{}.csv", "{}.nc", "{}.html", "{}.yaml", "{}.py"}
+    report = made["{}.html"].decode()
+    assert "width 4" in report
+    assert "plan_trajectory" in report
+    assert b"FIGURES['learning_curves'](trajectory, width=4, epoch=3)" in made["{}.py"]
+    assert made["{}.csv"].startswith(b"quantity,kernel,start")
+    assert b"kernel_at" in made["{}.yaml"]
 
 
 def _plan_of(ds):

@@ -49,6 +49,12 @@ def test_a_report_holds_every_epoch_and_refers_to_nothing_outside(rings):
         assert part in report
 
 
+@pytest.mark.parametrize("name", ["errors_along", "eigenvalues_along", "output_scatter"])
+def test_figures_of_other_kernels_than_the_usual(name):
+    ds = trajectory(features=64, widths=(16,), at=(0, 10)).isel(kernel=[2, 0], compared=[1])
+    assert "trNTK" in str(FIGURES[name](ds).opts.get().kwargs["title"]) + str(FIGURES[name](ds))
+
+
 def test_an_unfinished_training_has_a_report_and_names_stay_inert():
     ds = trajectory(features=64, done=2, widths=(16,), names=[HOSTILE, "$$x$$", '"'])
     report = training_report(ds, heading=HOSTILE)

@@ -220,6 +220,12 @@ def test_spectra_leave_the_initial_ones_behind(images):
     np.testing.assert_allclose(lines["entk"].dimension_values(1), values.sel(at=10).values)
 
 
+def test_axes_of_a_kernel_say_what_its_examples_are_sorted_by(images):
+    line = trajectory(task="regression", features=1)
+    drawn = [hv.render(trained.trained_kernel(ds, "pntk", int(ds["width"][0]))) for ds in (images, line)]
+    assert [figure.yaxis.axis_label for figure in drawn] == ["example i, by class", "example i, by target"]
+
+
 def test_paths_of_eigenvalues_have_the_ranks_of_the_lifted_kernel(images):
     c = images.sizes["output"]
     paths = curves(along.eigenvalues_along(images, "pntk", 64, 0))

@@ -36,6 +36,8 @@ def test_shares_of_equal_classes():
     predictions = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6]])
     assert accuracy(predictions, [0, 1, 1, 1]) == 0.75
     assert accuracy(predictions, np.eye(2)[[1, 1, 1, 1]]) == 0.5
+    missing = np.full_like(predictions, np.nan)
+    np.testing.assert_array_equal(accuracy([predictions, missing], [0, 1, 1, 1]), [0.75, np.nan])
     assert agreement(predictions, 5 * predictions) == 1.0
     assert agreement(predictions, predictions[::-1]) == 0.0
     assert agreement(predictions, np.array([[1.0, 0.0]] * 4)) == 0.5

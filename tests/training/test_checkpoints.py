@@ -109,6 +109,16 @@ def test_the_renewed_checkpoint_replaces_the_one_before(store):
     assert (there(store), there(store, ROLLING)) == ([4], [])
 
 
+def test_a_shorter_training_leaves_the_renewed_checkpoint_of_a_longer_one(store):
+    epochs = begin(store, epochs=6)
+    assert numbers(next(epochs) for _ in range(4)) == [0, 1, 2, 3]
+    epochs.close()
+    assert numbers(begin(store, epochs=2)) == [0, 1, 2]
+    assert there(store, ROLLING) == [3]
+    assert numbers(begin(store, epochs=6)) == [3, 4, 5, 6]
+    assert there(store, ROLLING) == []
+
+
 def test_a_damaged_checkpoint_is_trained_again(store):
     first = list(begin(store, keep=(2,)))
     manifest = store.manifest(training_of().checkpoint(4).key)

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 # Trains into a store and says each epoch; then, if asked to, trains the same without interruption and compares.
 TRAIN = """
 import sys
@@ -34,6 +36,7 @@ def training(store, what):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_is_uninterrupted_to_the_last_bit(tmp_path):
     with training(tmp_path, "kill") as process:
         assert process.stdout

@@ -115,3 +115,9 @@ def test_choosing_a_training_needs_no_jax():
         "assert not {'jax', 'optax'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_seed_is_no_key():
+    network, (x, y) = network_of(), classes_of()
+    with pytest.raises(InvalidInput, match=r"key is 3. Pass jax.random.key\(seed\)"):
+        train(network.apply, network.init(jax.random.key(0)), x, y, key=3, epochs=1)

@@ -1,5 +1,7 @@
 """The learning rate's limit, and what is said beyond it."""
 
+from functools import cache
+
 import jax
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from ntk_explorer.training.divergence import Diverged
 from ntk_explorer.training.limit import estimate_learning_rate_limit
 
 
+@cache
 def limits():
     """2n/λ_max(Θ) of both members, from their matrices."""
     found = []
@@ -87,6 +90,19 @@ def test_divergence_where_no_kernel_can_be_computed_still_says_what_happened():
         epochs_of(1, network=Network, learning_rate=1e3, **options)
     with pytest.raises(InvalidInput, match="learning_rate"):
         epochs_of(1, network=Network, **options)
+
+
+def test_divergence_under_a_schedule_names_its_largest_rate():
+    """At the last step of a cosine the rate is next to nothing."""
+    with pytest.raises(Diverged, match=r"rate was 1e\+200"):
+        epochs_of(1, optimizer="sgd", loss="squared", schedule="cosine", learning_rate=1e200, epochs=1)
+
+
+@pytest.mark.parametrize("n", [1, N])
+def test_a_kernel_that_is_zero_has_no_limit(n):
+    x, y = classes_of(n)
+    with pytest.raises(InvalidInput, match=r"sgd cannot be measured.*learning_rate"):
+        epochs_of(1, data=(0 * x, y), optimizer="sgd", batch_size=None)
 
 
 def test_a_network_that_starts_infinite_is_refused():

@@ -90,6 +90,13 @@ def test_what_was_stopped_goes_on_with_the_missing_tiles(tmp_path, finished):
     assert len(store.manifests("gram")) == 2
 
 
+def test_a_store_that_has_to_make_room_keeps_what_is_still_needed(tmp_path, finished, monkeypatch):
+    monkeypatch.setenv("NTK_EXPLORER_STORE_CAP", "1KB")  # less than one matrix
+    results = full_regression(plan(seeds=1), store=tmp_path, tile=8)
+    expected = finished[1]["full_regression_output"].isel(seed=[0])
+    np.testing.assert_allclose(results["full_regression_output"], expected, atol=1e-6)
+
+
 def test_the_estimate_says_memory_room_and_time(tmp_path):
     cost = estimate_full(FullRegression(plan(), dtype="float32"), store=Store(tmp_path))
     assert cost.stored == 16 * 24 * 4

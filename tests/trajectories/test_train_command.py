@@ -152,3 +152,5 @@ def test_files_that_hold_no_trajectory(tmp_path):
         load_trajectory(tmp_path / "other.nc")
     (tmp_path / "bad.yaml").write_text(yaml.safe_dump({"training": {"epoch": 3}}))
     assert "epoch" in refused("--config", tmp_path / "bad.yaml")
+    (tmp_path / "bad.yaml").write_text("data: rings\ntraining: fast\n")
+    assert "training is 'fast'" in refused("--config", tmp_path / "bad.yaml")

@@ -187,6 +187,23 @@ def test_a_damaged_moment_is_computed_again(kept, copied, parts):
     assert same(run_trajectory(PLAN, store=copied), kept[1])
 
 
+def test_damaged_curves_are_trained_again(kept, copied, parts):
+    manifest = copied.manifest(parts.trainings[16, False].checkpoint(3).key)
+    curve = next(file for file in manifest.files if "train_loss/c/" in file.path)
+    path = next(Path(copied.address).glob(f"**/{manifest.folder}/{curve.path}"))
+    path.write_bytes(bytes(curve.bytes))
+    assert same(run_trajectory(PLAN, store=copied), kept[1])
+
+
+def test_learning_rates_are_those_of_every_epoch(kept, parts):
+    history = open_checkpoint(kept[0], parts.trainings[16, False], 3)[1]
+    falling = {name: values.values for name, values in history.data_vars.items()}
+    falling["learning_rate"] = 0.1 / (1 + np.arange(8.0).reshape(2, 4))
+    results = assemble_trajectory(PLAN, parts.facts.known, [Curves(16, False, falling)])
+    np.testing.assert_array_equal(results["learning_rate"], [falling["learning_rate"]])
+    np.testing.assert_array_equal(kept[1]["learning_rate"], [history["learning_rate"]])
+
+
 def test_a_stopped_training_is_shown_and_goes_on_to_the_same_bits(kept, tmp_path):
     store, seen = Store(tmp_path / "stopped"), []
 
@@ -262,8 +279,7 @@ def test_equal_examples_are_named_before_anything_is_trained(tmp_path):
     with pytest.raises(InvalidInput, match=r"examples \d+ and \d+ are equal.*set ridge"):
         run_trajectory(plan_trajectory(data, **options), store=tmp_path / "store")
     assert not Store(tmp_path / "store").keys()
-    results = run_trajectory(plan_trajectory(data, ridge=1e-3, linearised=False, **options), store=tmp_path / "store")
-    assert np.isfinite(results["regression_output"]).all()
+    assert Facts.of(plan_trajectory(data, ridge=1e-3, **options)).outputs == 2  # with a ridge they may be equal
 
 
 def test_a_kernel_without_inverse_leaves_the_rest(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from ntk_explorer.errors import InvalidInput, UnknownName
@@ -35,6 +36,11 @@ def test_a_plan_survives_json_and_equal_plans_are_equal():
     assert hash(plan) == hash(plan_trajectory("rings", widths=[16, 64], kernel_at=[0, 3], training={"epochs": 3}))
 
 
+@pytest.mark.parametrize("epochs", [range(10, -1, -5), {10, 5, 0}, np.array([10, 0, 5, 10]), (e for e in (5, 0, 10))])
+def test_epochs_come_in_any_collection(epochs):
+    assert plan_trajectory(kernel_at=epochs).kernel_at == (0, 5, 10)
+
+
 def test_the_entk_comes_first_and_may_be_left_out():
     assert plan_trajectory(kernels=["pntk", "entk"]).kernels == ("entk", "pntk")
     assert plan_trajectory(kernels=["pntk"]).compared == ("pntk",)
@@ -46,6 +52,11 @@ def test_the_entk_comes_first_and_may_be_left_out():
         ({"kernel_at": [0, 200]}, "epoch 200 is beyond the training's 100"),
         ({"kernel_at": [-1]}, "Epoch -1"),
         ({"kernel_at": ["one"]}, "Epoch 'one'"),
+        ({"kernel_at": {10, -5}}, "Epoch -5"),
+        ({"kernel_at": 3}, "kernel_at"),
+        ({"data": None}, "data"),
+        ({"data": {"name": ["digits"]}}, "name"),
+        ({"network": None}, "network cannot be None"),
         ({"points": 2000}, "2000 points for the kernels are more than the 1437"),
         ({"kernels": ["ck"]}, "without gradients"),
         ({"kernels": []}, "No kernel"),

@@ -28,8 +28,9 @@ LESSON = Lesson(
     formula=r"\begin{gathered} \dot f_t(x) = -\tfrac1n \sum_i \Theta_t(x, x_i)\, \nabla_{f_i} \ell \\ "
     r"\eta < 2 / \lambda_{\max}(\Theta/n) \end{gathered}",
     try_this="Press play and watch drift and alignment. Then train at width 1024: does the kernel move as much?",
-    notice="The kernel moves most in the first epochs. Regression with the kernel of a late epoch does better than "
-    "with that of the first: training has put what it learnt into the kernel.",
+    notice="The kernel moves most in the first epochs. Regression from zero does better with the kernel of a late "
+    "epoch than with that of the first: training has put what it learnt into the kernel. Regression from the network "
+    "may get worse late: cross-entropy drives outputs far beyond the targets 0 and 1 to which regression pulls back.",
     numbers=readings.numbers,
     of=lambda session: session.training,
 )
