@@ -36,7 +36,7 @@ def _caption(plan: TrajectoryPlan) -> str:
     return (
         f"{plan.data.name}, {plan.data.n} training and {plan.test} test examples · {network_in_words(plan)} · {seeds}\n"
         f"{training.optimizer}, {batch}, {training.schedule} learning rate · kernels of {plan.points} points, "
-        f"regression from the network's outputs{ridge}"
+        f"regression from the network's outputs at that epoch / from zero{ridge}"
     )
 
 
@@ -45,11 +45,13 @@ def _rows(plan: TrajectoryPlan, at_width: xr.Dataset, classes: bool) -> Iterator
     yield ("epoch", *(title for title, _, _ in columns))
     for epoch in plan.kernel_at:
         now = at_width.sel(at=epoch, epoch=epoch)
-        yield (str(epoch), *(_number(float(np.mean(value(now))), form) for _, value, form in columns))
+        yield (str(epoch), *(_cell(value(now), form) for _, value, form in columns))
 
 
-def _number(value: float, form: str) -> str:
-    return "–" if np.isnan(value) else format(value, form)
+def _cell(values: xr.DataArray, form: str) -> str:
+    """The mean over seeds, of each start of a regression."""
+    means = np.atleast_1d(values.mean("seed", skipna=False).values)
+    return " / ".join("–" if np.isnan(mean) else format(mean, form) for mean in means)
 
 
 def _columns(plan: TrajectoryPlan, classes: bool) -> Iterator[Column]:
@@ -68,6 +70,6 @@ def _columns(plan: TrajectoryPlan, classes: bool) -> Iterator[Column]:
     for kernel in plan.kernels:
         yield (
             f"{NAMES.get(kernel, kernel)} regression",
-            lambda now, kernel=kernel: now[measure].sel(kernel=kernel, start="network"),
+            lambda now, kernel=kernel: now[measure].sel(kernel=kernel, start=["network", "zero"]),
             form,
         )

@@ -67,7 +67,14 @@ def _card(entry: Entry) -> Iterable[str]:
     for name, text in facts.items():
         if text:
             indent = " " * 6 + (f"{name}: " if name else "")
-            yield textwrap.fill(text, 110, initial_indent=indent, subsequent_indent=" " * 8, break_long_words=False)
+            yield _wrapped(text, indent)
+
+
+def _wrapped(text: str, indent: str) -> str:
+    """Lines of 110 characters; paths and names stay whole, so that they can be copied."""
+    wrapper = textwrap.TextWrapper(110, initial_indent=indent, subsequent_indent=" " * 8)
+    wrapper.break_long_words = wrapper.break_on_hyphens = False
+    return wrapper.fill(text)
 
 
 def _options(entry: Entry) -> Iterable[str]:

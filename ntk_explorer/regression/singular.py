@@ -8,7 +8,7 @@ from ntk_explorer.errors import InvalidInput
 from ntk_explorer.regression.systems import System, row_parts
 
 COUNTED = 3000  # unknowns whose eigenvalues are worth computing for a message
-RIDGE = "set a ridge (for instance ridge=1e-6)"
+RIDGE = "set a ridge (for instance ridge=1e-6, --ridge 1e-6 on the command line)"
 
 
 def singular(system: System) -> InvalidInput:

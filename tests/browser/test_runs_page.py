@@ -88,9 +88,10 @@ def test_stored_sweeps_are_compared_exported_deleted_and_opened(open_page, serve
 def test_another_sessions_job_is_seen_and_a_hostile_file_name_stays_text(open_page, served_store, tmp_path):
     file = tmp_path / "<img src=x onerror=\"window.hacked='yes'\">.npz"
     np.savez(file, x=np.random.default_rng(0).normal(size=(9, 3)), y=np.arange(9) % 3)
-    keep(served_store, plan_sweep({"name": "npz", "n": 9, "path": str(file)}, widths=[4], seeds=1))
+    network = {"architecture": "mlp", "depth": 6}  # other tests of this server upload a file as well
+    keep(served_store, plan_sweep({"name": "npz", "n": 9, "path": str(file)}, network, widths=[4], seeds=1))
     page = opened(open_page)
-    tick(page, "npz")
+    tick(page, "depth 6")
     expect(page.get_by_text("ntk-explorer sweep --dataset npz")).to_be_visible()
     press(page, "YAML")
     expect(page.get_by_text("<img src=x")).to_be_visible()

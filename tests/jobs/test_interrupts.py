@@ -82,11 +82,15 @@ def test_a_second_interrupt_ends_the_program_at_once():
 
 
 def test_handlers_are_put_back():
-    before = signal.getsignal(signal.SIGINT), sys.unraisablehook
-    with interruptible():
-        assert signal.getsignal(signal.SIGINT) is not before[0]
-        assert sys.unraisablehook is not before[1]
-    assert (signal.getsignal(signal.SIGINT), sys.unraisablehook) == before
+    whose = signal.signal(signal.SIGINT, signal.default_int_handler)  # who was started in the background ignores it
+    try:
+        before = signal.getsignal(signal.SIGINT), sys.unraisablehook
+        with interruptible():
+            assert signal.getsignal(signal.SIGINT) is not before[0]
+            assert sys.unraisablehook is not before[1]
+        assert (signal.getsignal(signal.SIGINT), sys.unraisablehook) == before
+    finally:
+        signal.signal(signal.SIGINT, whose)
 
 
 def test_other_lost_errors_are_reported_as_ever():
