@@ -163,10 +163,15 @@ def _stored(record: Manifest, cells: Mapping[str, Manifest], pins: set[str]) -> 
 
 
 def _plan(record: Manifest) -> SweepPlan:
+    return SweepPlan.model_validate(config_of(record))
+
+
+def config_of(record: Manifest) -> dict:
+    """The fields of a plan by its record, with the path of its data's file, which is no part of the key."""
     config = dict(record.config)
     if "path" in record.scalars:
         config["data"] = {**config["data"], "path": record.scalars["path"]}
-    return SweepPlan.model_validate(config)
+    return config
 
 
 def open_sweep(store: Store, key: str) -> xr.Dataset:

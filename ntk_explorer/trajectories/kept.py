@@ -20,6 +20,7 @@ from ntk_explorer.errors import InvalidInput
 from ntk_explorer.store import Artefact, Identity, Manifest, Store
 from ntk_explorer.store.records import delete_whole
 from ntk_explorer.sweeps.differences import network_in_words
+from ntk_explorer.sweeps.kept import config_of
 from ntk_explorer.sweeps.plan import DERIVED
 from ntk_explorer.training.checkpoints import PRODUCER as CHECKPOINTS
 from ntk_explorer.training.checkpoints import ROLLING
@@ -153,10 +154,7 @@ def _stored(record: Manifest, everything: Mapping[str, Manifest], pins: set[str]
 
 
 def _plan(record: Manifest) -> TrajectoryPlan:
-    config = dict(record.config)
-    if "path" in record.scalars:
-        config["data"] = {**config["data"], "path": record.scalars["path"]}
-    return TrajectoryPlan.model_validate(config)
+    return TrajectoryPlan.model_validate(config_of(record))
 
 
 def open_trajectory(store: Store, key: str) -> xr.Dataset:
